@@ -1,0 +1,1 @@
+"""Traditional methods beside the network; each a Predictor whose state is arrays."""

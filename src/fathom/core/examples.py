@@ -1,0 +1,39 @@
+"""Examples: a data set, or a part of one, encoded once into contiguous arrays. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fathom.core.prediction import Array
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded inputs and targets of n examples.
+
+    `inputs` maps a block's name to its array, first axis n (see `core.blocks`). `targets` is (n,):
+    int64 class codes, or float64 numbers in the target's own units; None where unknown. `rows` (n,)
+    int64 are the examples' positions in the table that they were encoded from.
+    """
+
+    inputs: Mapping[str, Array]
+    targets: Array | None
+    rows: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Array) -> Examples:
+        """The examples at `positions` (integer indices or a Boolean mask over n), copied."""
+        targets = None if self.targets is None else self.targets[positions]
+        inputs = {name: array[positions] for name, array in self.inputs.items()}
+        return Examples(inputs, targets, self.rows[positions])
+
+    def sample(self, limit: int, generator: np.random.Generator) -> Examples:
+        """At most `limit` examples, drawn without replacement and kept in order."""
+        if len(self) <= limit:
+            return self
+        return self.take(np.sort(generator.choice(len(self), limit, replace=False)))

@@ -1,0 +1,94 @@
+"""Files that survive a crash: written beside, flushed to the disk, then renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from fathom.core.errors import ArtefactError
+
+T = TypeVar("T")
+
+
+def fsync_folder(folder: Path) -> None:
+    """Flush a folder's entries, without which a rename may be lost in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON line."""
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(value) + b"\n")
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The JSON lines of a file; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    values = []
+    for line in path.read_bytes().splitlines():
+        try:
+            values.append(msgspec.json.decode(line))
+        except msgspec.DecodeError:
+            break
+    return values
+
+
+def to_json(value: Any) -> bytes:
+    """Indented JSON, fields in the order of their definition."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a typed value as indented JSON, atomically."""
+    write_atomic(path, to_json(value))
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read and check a JSON file against its type. Raises ArtefactError naming file and key."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise ArtefactError(
+            f"{path} is missing: the folder is incomplete or not Fathom's."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise ArtefactError(f"{path} is damaged or of another version: {error}.") from None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """`folder / name`, refused where it would lead out of the folder."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ArtefactError(
+            f"{name!r} in {folder} points outside of that folder; it was not opened."
+        )
+    return path
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

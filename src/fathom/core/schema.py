@@ -1,0 +1,119 @@
+"""Field and Schema: what each column is, and what was learned of it from the training split.
+
+A schema holds all that is needed to turn a raw record into arrays, so that training and serving
+cannot differ. It is JSON on disk (`schema.json`). This module loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+SCHEMA_FORMAT = 1
+
+Kind = Literal[
+    "number",
+    "category",
+    "boolean",
+    "time",
+    "text",
+    "tokens",
+    "image",
+    "audio",
+    "series",
+    "mask",
+    "boxes",
+    "volume",
+]
+Role = Literal["input", "target", "group", "order", "ignored"]
+TaskName = Literal["classification", "regression"]
+
+
+class NumberStatistics(Struct, frozen=True, tag="number", forbid_unknown_fields=True):
+    """Of a number column, over the rows of the training split in which it is present.
+
+    Encoded is `z = (x - center) / scale`, then clipped smoothly to |z| < 4. `quantiles` are
+    increasing values of the encoded column: the edges of a piecewise-linear embedding.
+    """
+
+    center: float
+    scale: float
+    minimum: float
+    maximum: float
+    missing: int
+    quantiles: tuple[float, ...] = ()
+
+
+class CategoryStatistics(Struct, frozen=True, tag="category", forbid_unknown_fields=True):
+    """Of a category or boolean column, or of a classification target.
+
+    As an input, code 0 is missing, 1 unknown or rare, and `vocabulary[i]` has the code i + 2.
+    As a target, `vocabulary[i]` has the code i: there is neither missing nor unknown.
+    """
+
+    vocabulary: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int = 0
+
+
+class TimeStatistics(Struct, frozen=True, tag="time", forbid_unknown_fields=True):
+    """Of a time column: seconds since 1970 are centred and scaled; `parts` lists its features."""
+
+    center: float
+    scale: float
+    missing: int
+    parts: tuple[str, ...]
+    layout: str | None = None
+
+
+class ImageStatistics(Struct, frozen=True, tag="image", forbid_unknown_fields=True):
+    """Of a picture column: the size that pictures are brought to, and pixel statistics (0..255)."""
+
+    height: int
+    width: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+Statistics = NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics
+
+
+class Field(Struct, frozen=True, forbid_unknown_fields=True):
+    """One named column: its kind, its role, the reason for both, and what was learned of it."""
+
+    name: str
+    kind: Kind
+    role: Role
+    reason: str
+    statistics: Statistics | None = None
+
+
+class Schema(Struct, frozen=True, forbid_unknown_fields=True):
+    """All fields of a data set, and the task that its target makes."""
+
+    task: TaskName
+    fields: tuple[Field, ...]
+    task_reason: str = ""
+    format_version: int = SCHEMA_FORMAT
+
+    @property
+    def target(self) -> Field:
+        """The field to be learned."""
+        return next(f for f in self.fields if f.role == "target")
+
+    @property
+    def inputs(self) -> tuple[Field, ...]:
+        """The fields that the network sees, in order."""
+        return tuple(f for f in self.fields if f.role == "input")
+
+    def of_kind(self, *kinds: Kind) -> tuple[Field, ...]:
+        """The input fields of the given kinds, in order."""
+        return tuple(f for f in self.inputs if f.kind in kinds)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names, in the order of their codes; empty for regression."""
+        statistics = self.target.statistics
+        return statistics.vocabulary if isinstance(statistics, CategoryStatistics) else ()

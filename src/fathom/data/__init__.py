@@ -1,0 +1,1 @@
+"""What comes in: reading, inferring a schema, auditing, splitting, encoding, augmenting."""

@@ -1,0 +1,1 @@
+"""How a trained model is used, and how far it can be trusted."""

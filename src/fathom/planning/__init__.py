@@ -1,0 +1,1 @@
+"""From data, probe and budget to a resolved plan."""

@@ -1,0 +1,1 @@
+"""Records into a page, a model card and JSON. No torch."""

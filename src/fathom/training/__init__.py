@@ -1,0 +1,1 @@
+"""How it learns: the one loop, optimizers, schedule, precision, checkpoints."""
