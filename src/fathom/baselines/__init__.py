@@ -1,1 +1,63 @@
 """Traditional methods beside the network; each a Predictor whose state is arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fathom.baselines.base import Baseline
+from fathom.baselines.boosting import Boosting
+from fathom.baselines.constant import Constant
+from fathom.baselines.linear import Linear
+from fathom.baselines.pictures import Pictures
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+from fathom.core.registry import Registry
+from fathom.core.schema import Schema, TaskName
+
+__all__ = ["BASELINES", "Baseline", "applicable", "baseline_from_state", "fit_baseline"]
+
+BASELINES: Registry[type[Baseline]] = Registry("baseline")
+for _baseline in (Constant, Linear, Boosting, Pictures):
+    BASELINES.register(_baseline.name)(_baseline)
+
+
+def applicable(schema: Schema) -> list[str]:
+    """The baselines that can learn from these fields, the cheapest first.
+
+    In a mixture `linear` and `boosting` see the scalar columns, `pictures` the pictures.
+    """
+    names = ["constant"]
+    if schema.of_kind("number", "category", "boolean", "time"):
+        names += ["linear", "boosting"]
+    if schema.of_kind("image"):
+        names += ["pictures"]
+    return names
+
+
+def fit_baseline(
+    name: str,
+    train: Examples,
+    schema: Schema,
+    task_name: TaskName,
+    *,
+    seed: int,
+    budget: Budget,
+    limit: int | None = None,
+    validation: Examples | None = None,
+) -> Baseline:
+    """Fit the baseline called `name`; see `Baseline.fit`. Raises PlanError for an unknown name."""
+    return BASELINES[name].fit(
+        train,
+        schema,
+        task_name,
+        seed=seed,
+        budget=budget,
+        limit=limit,
+        validation=validation,
+    )
+
+
+def baseline_from_state(name: str, arrays: dict[str, Array], config: dict[str, Any]) -> Baseline:
+    """The baseline that was saved by `state()` under `name`; it predicts exactly the same."""
+    return BASELINES[name].from_state(arrays, config)

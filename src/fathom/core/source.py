@@ -23,6 +23,10 @@ class Source(Protocol):
 
     unit: Literal["examples", "tokens", "steps"]
 
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far; 0 for a source that has no end to pass."""
+
     def batches(self, act: Any = None) -> Iterator[Batch]:
         """Batches from the present position on, without end."""
 

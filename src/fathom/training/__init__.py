@@ -1,1 +1,1 @@
-"""How it learns: the one loop, optimizers, schedule, precision, checkpoints."""
+"""How a network learns: one loop, and the parts that it calls."""

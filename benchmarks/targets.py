@@ -1,0 +1,135 @@
+"""What `fathom fit` reaches on real data, in the time it is given. One heavy job at a time.
+
+    python benchmarks/targets.py digits
+    python benchmarks/targets.py fashion --data /usr/share/datasets
+    python benchmarks/targets.py adult titanic california telco --data FOLDER
+
+FOLDER holds `fashion-mnist/` (IDX files, Debian's package dataset-fashion-mnist), `tab-adult/`
+(train.csv, test.csv), `tab-california-titanic/` (housing.csv, titanic-train.csv) and
+`tab-telco-churn/`. Each run is the whole command in a process of its own, as a user runs it; the
+seconds are those of the whole process. Results are added to benchmarks/results/targets.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fathom.planning.environment import describe_environment
+
+RESULTS = Path(__file__).parent / "results" / "targets.jsonl"
+
+
+class Target(NamedTuple):
+    """One command, how often (seeds), and the record that must reach the value."""
+
+    arguments: tuple[str, ...]
+    seeds: int
+    metric: str
+    least: float | None
+
+
+TARGETS = {
+    "digits": Target(("digits", "--budget", "30s"), 5, "performance.accuracy", 0.98),
+    "fashion": Target(("{data}/fashion-mnist", "--budget", "150s"), 1, "performance.accuracy", 0.92),
+    "adult": Target(
+        ("{data}/tab-adult/train.csv", "--test", "{data}/tab-adult/test.csv")
+        + ("--target", "income", "--budget", "90s"),
+        1,
+        "performance.roc_auc",
+        0.915,
+    ),
+    "titanic": Target(
+        ("{data}/tab-california-titanic/titanic-train.csv", "--target", "Survived"),
+        1,
+        "performance.roc_auc",
+        None,
+    ),
+    "california": Target(
+        ("{data}/tab-california-titanic/housing.csv", "--target", "median_house_value"),
+        1,
+        "performance.rmse",
+        None,
+    ),
+    "telco": Target(
+        ("{data}/tab-telco-churn/Telco-Customer-Churn.csv", "--target", "Churn"),
+        1,
+        "performance.roc_auc",
+        None,
+    ),
+}
+
+
+def run_once(arguments: tuple[str, ...], data: str, seed: int, out: str) -> dict[str, Any]:
+    """Run the command; return its summary with the seconds of the whole process."""
+    words = [a.format(data=data) for a in arguments]
+    command = [sys.executable, "-m", "fathom", "fit", *words, "--seed", str(seed)]
+    started = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--out", out, "--json"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    seconds = time.perf_counter() - started
+    return json.loads(done.stdout.splitlines()[-1]) | {"process_seconds": round(seconds, 1)}
+
+
+def records_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All records of the run by id."""
+    evidence = json.loads((Path(summary["folder"]) / "evidence.json").read_text())
+    return {r["id"]: r for r in evidence["records"]}
+
+
+def measure(name: str, data: str) -> None:
+    """Run one target over its seeds; print and keep what came out."""
+    target = TARGETS[name]
+    values = []
+    for seed in range(target.seeds):
+        with tempfile.TemporaryDirectory() as out:
+            summary = run_once(target.arguments, data, seed, out)
+            records = records_of(summary)
+        main = records[target.metric]
+        values.append(main["value"])
+        line = {
+            "date": date.today().isoformat(),
+            "name": name,
+            "command": " ".join(("fathom", "fit", *target.arguments, "--seed", str(seed))),
+            "metric": target.metric,
+            "value": main["value"],
+            "interval": main["interval"],
+            "n": main["n"],
+            "baselines": {
+                id: r["value"]
+                for id, r in records.items()
+                if id.startswith("baseline.") and id.endswith(target.metric.split(".")[1])
+            },
+            "verdict": records["verdict"]["value"],
+            "process_seconds": summary["process_seconds"],
+            "environment": describe_environment("cpu"),
+        }
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"{name} seed {seed}: {main['value']:.4f} {main['interval']} {line['verdict']} ", end="")
+        print(f"{summary['process_seconds']} s  baselines {line['baselines']}", flush=True)
+    mean = sum(values) / len(values)
+    wanted = "" if target.least is None else f", must reach {target.least}"
+    print(f"{name}: mean {mean:.4f} over {len(values)} seed(s){wanted}", flush=True)
+
+
+def main() -> None:
+    """Measure the targets named on the command line."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+", choices=list(TARGETS))
+    parser.add_argument("--data", default="/usr/share/datasets")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        measure(name, arguments.data)
+
+
+if __name__ == "__main__":
+    main()

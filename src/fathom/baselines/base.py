@@ -1,0 +1,154 @@
+"""Baseline: a traditional method that the network must beat; a Predictor whose state is arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from scipy.special import expit, softmax
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from fathom.core.blocks import CATEGORIES, NUMBERS
+from fathom.core.budget import Budget
+from fathom.core.errors import DataError
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.schema import Schema, TaskName
+
+State = tuple[dict[str, Array], dict[str, Any]]
+
+
+class Baseline(ABC):
+    """A fitted traditional method.
+
+    `labels` are the class names, empty for regression. `limit` is how far fitting went, in the
+    method's own unit (iterations, rounds); handed to `fit`, it makes a repeat exact whatever the
+    clock says. `notes` are sentences about the fit that a reader should know (a solver that did not
+    converge, rows that were left out).
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, labels: tuple[str, ...], *, limit: int = 0, notes: tuple[str, ...] = ()
+    ) -> None:
+        self.labels = labels
+        self.limit = limit
+        self.notes = notes
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls,
+        train: Examples,
+        schema: Schema,
+        task_name: TaskName,
+        *,
+        seed: int,
+        budget: Budget,
+        limit: int | None = None,
+        validation: Examples | None = None,
+    ) -> Self:
+        """Fit on `train`; choose what there is to choose on `validation`.
+
+        Stops when the budget is spent, or after exactly `limit` units where that is given. The same
+        seed and limit give the same model. Raises DataError where there is nothing to learn.
+        """
+
+    @abstractmethod
+    def raw(self, examples: Examples) -> Array:
+        """(n, 1) float64: a number, or the second class's log-odds; (n, K): unnormalised logits."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Everything that `from_state` needs: numeric arrays, and JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
+        """The baseline that `state` described; it predicts exactly the same."""
+
+    def predict(self, examples: Examples) -> Prediction:
+        """Predictions for n examples, in their order."""
+        raw = self.raw(examples)
+        if not self.labels:
+            return NumberPrediction(raw[:, 0])
+        return ClassPrediction(self.labels, probabilities(raw))
+
+    def config(self) -> dict[str, Any]:
+        """The JSON values that every baseline has; `common` reads them back."""
+        return {"labels": list(self.labels), "limit": self.limit, "notes": list(self.notes)}
+
+
+def common(config: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `Baseline.__init__` from a configuration."""
+    return {
+        "labels": tuple(config["labels"]),
+        "limit": config["limit"],
+        "notes": tuple(config["notes"]),
+    }
+
+
+def probabilities(raw: Array) -> Array:
+    """Class probabilities (n, K) from log-odds (n, 1) of two classes, or from logits (n, K)."""
+    if raw.shape[1] == 1:
+        second = expit(raw[:, 0])
+        return np.column_stack([1.0 - second, second])
+    probs: Array = softmax(raw, axis=1)
+    return probs
+
+
+def loss(raw: Array, targets: Array, labels: tuple[str, ...]) -> float:
+    """What choices are made by: mean log loss, or mean squared error where there are no labels."""
+    if not labels:
+        return float(np.mean((raw[:, 0] - targets) ** 2))
+    right = probabilities(raw)[np.arange(len(targets)), targets]
+    return float(-np.log(np.maximum(right, np.finfo(np.float64).tiny)).mean())
+
+
+def one_thread(library: Literal["blas", "openmp"]) -> AbstractContextManager[Any]:
+    """A context in which the library computes on one thread.
+
+    Threads that wait for each other after every short piece of work are ten to a hundred times
+    slower than one thread where anything else takes a core.
+    """
+    limits: AbstractContextManager[Any] = threadpool_limits(1, library)
+    return limits
+
+
+def numbers_of(examples: Examples) -> Array:
+    """The `numbers` block (n, F) float32, with no columns where there is none."""
+    empty = np.zeros((len(examples), 0), dtype=np.float32)
+    return np.asarray(examples.inputs.get(NUMBERS, empty))
+
+
+def categories_of(examples: Examples) -> Array:
+    """The `categories` block (n, F) int64, with no columns where there is none."""
+    empty = np.zeros((len(examples), 0), dtype=np.int64)
+    return np.asarray(examples.inputs.get(CATEGORIES, empty))
+
+
+def known_targets(examples: Examples, labels: tuple[str, ...]) -> Array:
+    """Targets (n,) to fit on. Raises DataError where none are known or only one class occurs."""
+    if examples.targets is None or len(examples) == 0:
+        raise DataError("A baseline needs rows whose target is known; there are none.")
+    if labels and len(np.unique(examples.targets)) < 2:
+        raise DataError(
+            "Only one class occurs among the rows to learn from: give rows of at least two."
+        )
+    return examples.targets
+
+
+def spread_classes(raw: Array, classes: Array, total: int) -> Array:
+    """Logits over all `total` classes where only `classes` occurred; the others are impossible.
+
+    Two classes out of two stay one column of log-odds.
+    """
+    if len(classes) == total:
+        return raw
+    logits = np.column_stack([np.zeros(len(raw)), raw]) if raw.shape[1] == 1 else raw
+    spread = np.full((len(raw), total), -np.inf)
+    spread[:, classes] = logits
+    return spread

@@ -1,0 +1,66 @@
+"""The least that any model must beat: the class frequencies, or the mean."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from fathom.baselines.base import Baseline, State, common
+from fathom.core.budget import Budget
+from fathom.core.errors import DataError
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.schema import Schema, TaskName
+
+
+class Constant(Baseline):
+    """Says the same of every example. `values` (K,) class frequencies, or (1,) the mean."""
+
+    name = "constant"
+
+    def __init__(self, values: Array, labels: tuple[str, ...], **common: Any) -> None:
+        super().__init__(labels, **common)
+        self.values = values
+
+    @classmethod
+    def fit(
+        cls,
+        train: Examples,
+        schema: Schema,
+        task_name: TaskName,
+        *,
+        seed: int,
+        budget: Budget,
+        limit: int | None = None,
+        validation: Examples | None = None,
+    ) -> Self:
+        """Count the classes, or take the mean."""
+        if train.targets is None or len(train) == 0:
+            raise DataError("A baseline needs rows whose target is known; there are none.")
+        if task_name == "regression":
+            return cls(np.array([train.targets.mean()], dtype=np.float64), ())
+        counts = np.bincount(train.targets, minlength=len(schema.labels))
+        return cls(counts / counts.sum(), schema.labels)
+
+    def raw(self, examples: Examples) -> Array:
+        """The mean (n, 1), or the log-frequencies (n, K)."""
+        values = self.values
+        if self.labels:
+            with np.errstate(divide="ignore"):  # a class that never occurred: minus infinity
+                values = np.log(values)
+        return np.tile(values, (len(examples), 1))
+
+    def predict(self, examples: Examples) -> Prediction:
+        """The frequencies themselves, or the mean."""
+        rows = np.tile(self.values, (len(examples), 1))
+        return ClassPrediction(self.labels, rows) if self.labels else NumberPrediction(rows[:, 0])
+
+    def state(self) -> State:
+        """One array."""
+        return {"values": self.values}, self.config()
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
+        """Constant from `state`."""
+        return cls(arrays["values"], **common(config))

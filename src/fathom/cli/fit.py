@@ -1,0 +1,55 @@
+"""`fathom fit`: from data to a trusted model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from fathom.cli import STARTED
+from fathom.cli.options import data_options
+
+
+@click.command(short_help="Train a deep network beside a traditional method, and measure both.")
+@click.argument("data")
+@data_options
+@click.option("--name", metavar="NAME", help="Name of the run  [default: the data's name]")
+@click.option("--out", default="runs", show_default=True, metavar="FOLDER", help="Where runs lie.")
+@click.option("--steps", type=click.IntRange(1), help="Train exactly so many steps; nothing is timed.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or auto.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
+def fit(data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any) -> None:
+    """Train a deep network beside a traditional method on DATA, and measure both.
+
+    DATA is a CSV, TSV or Parquet file, a folder with a folder of pictures for each class, a folder
+    of IDX files, a plan.yaml to repeat, or the name of a built-in set: digits, wine, breast-cancer,
+    diabetes. What comes out lies in runs/NAME: open report.html first.
+
+    \b
+    Examples:
+      fathom fit digits --budget 30s
+      fathom fit churn.csv --target Churn
+      fathom fit train.csv --test test.csv --target income --budget 5m
+      fathom fit photos/ --set network.depth=4 --set optimizer=sgd
+      fathom fit runs/churn/plan.yaml            the same plan again: the same weights
+      fathom fit churn.csv --target Churn --resume
+    """
+    from fathom.cli.summary import print_summary
+    from fathom.display import Display
+    from fathom.pipeline import fit as fit_data
+    from fathom.planning.overrides import parse_settings
+
+    command = shlex.join(["fathom", *sys.argv[1:]])
+    with Display() as display:
+        run = fit_data(
+            data,
+            settings=parse_settings(settings),
+            progress=display,
+            started=STARTED,
+            command=command,
+            **options,
+        )
+    print_summary(run, as_json=as_json)

@@ -1,0 +1,36 @@
+"""`fathom inspect`: what the data is, and what would be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fathom.cli import STARTED
+from fathom.cli.options import data_options
+
+
+@click.command(short_help="Look at data without training: schema, audit, the plan that would run.")
+@click.argument("data")
+@data_options
+def inspect(data: str, *, settings: tuple[str, ...], **options: Any) -> None:
+    """Look at DATA without training: its schema, its audit, and the plan that would run.
+
+    \b
+    Examples:
+      fathom inspect churn.csv --target Churn
+      fathom inspect photos/ --budget 10m
+    """
+    from fathom.display import Display
+    from fathom.inspection import inspect as inspect_data
+    from fathom.planning.overrides import parse_settings
+
+    with Display() as display:
+        inspection = inspect_data(
+            data,
+            settings=parse_settings(settings),
+            progress=display,
+            started=STARTED,
+            **options,
+        )
+    click.echo(inspection.text())

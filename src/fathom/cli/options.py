@@ -1,0 +1,55 @@
+"""Options that more than one verb has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+_DATA = (
+    click.option("--target", metavar="COLUMN", help="The column to be learned."),
+    click.option("--test", metavar="FILE", help="A test set of its own, of the same columns."),
+    click.option(
+        "--task",
+        type=click.Choice(["classification", "regression"]),
+        help="What to learn, where the guess is wrong.",
+    ),
+    click.option(
+        "--group",
+        metavar="COLUMN",
+        help="Rows of one group (a patient, a customer) never stand on both sides of a split.",
+    ),
+    click.option(
+        "--time", metavar="COLUMN", help="Train on the oldest rows, test on the newest by this column."
+    ),
+    click.option("--drop", metavar="COLUMN", multiple=True, help="Leave a column out; repeatable."),
+    click.option(
+        "--allow-leaks", is_flag=True, help="Go on although a column gives the target away."
+    ),
+    click.option(
+        "--budget",
+        default="90s",
+        show_default=True,
+        metavar="TIME",
+        help="Time for the whole command: 90s, 10m, 1h30m.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="The seed of everything random."),
+    click.option(
+        "--set",
+        "settings",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Fix a key of the plan, such as network.depth=4 or optimizer=sgd; repeatable. "
+        "`fathom inspect` prints all keys; data.kinds.COLUMN=category overrides a column's kind.",
+    ),
+)
+
+
+def data_options(command: Command) -> Command:
+    """Add the options that say what the data is and how it is used."""
+    for option in reversed(_DATA):
+        command = option(command)
+    return command

@@ -1,0 +1,43 @@
+"""`fathom predict`: use what was learned."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="Predict new data with a finished run.")
+@click.argument("run")
+@click.argument("data")
+@click.option("-o", "--output", metavar="FILE", help="CSV, TSV, Parquet or JSONL  [default: print CSV]")
+@click.option(
+    "--model",
+    type=click.Choice(["network", "baseline"]),
+    help="Which of the two  [default: the better one on validation]",
+)
+def predict(run: str, data: str, output: str | None, model: str | None) -> None:
+    """Predict DATA with RUN: a class or a number for each row, with calibrated probabilities.
+
+    DATA has the columns that the model was trained on (the target may be missing); pictures may lie
+    in one folder. Rows that cannot be read are named in the column `problem` and left empty.
+
+    \b
+    Examples:
+      fathom predict runs/churn new.csv -o answers.csv
+      fathom predict runs/photos photos/new/ --model baseline
+    """
+    from fathom.deployment.bundle import find_bundle, load_bundle
+    from fathom.deployment.predict import predict as predict_data
+    from fathom.deployment.predict import write_predictions
+    from fathom.display import Display
+
+    with Display() as display:
+        display.stage("loading")
+        bundle = load_bundle(find_bundle(run))
+        predictions = predict_data(bundle, data, model=model, progress=display)
+        for sentence in predictions.sentences():
+            display.say(sentence)
+    if output is None or output == "-":
+        click.echo(predictions.frame.to_csv(index=False), nl=False)
+    else:
+        write_predictions(predictions, output)
+        click.echo(f"{len(predictions.frame)} predictions are in {output}.", err=True)

@@ -1,0 +1,1 @@
+"""The checks of an audit: leaks, equal rows, columns and target, one file each."""

@@ -1,0 +1,105 @@
+"""Columns: identifiers, constants and missing values; and what could not be read at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.record import Figure, Grade, Record, not_applicable
+from fathom.core.schema import Field, Schema
+from fathom.data import cells
+from fathom.data.audits.words import percent
+from fathom.data.raw import Raw
+
+
+def column_records(raw: Raw, schema: Schema) -> list[Record]:
+    """`data.missing`, `data.identifiers`, `data.constants` and `data.unreadable`."""
+    left_out = [f for f in schema.fields if f.role == "ignored"]
+    identifiers = [f for f in left_out if "identifier" in f.reason]
+    constants = [f for f in left_out if f.reason.startswith(("a constant", "every value"))]
+    return [
+        _missing(raw, schema),
+        _left_out("data.identifiers", identifiers, "names rows and was left out", "names rows"),
+        _left_out("data.constants", constants, "never varies and was left out", "is constant"),
+        _unreadable(raw),
+    ]
+
+
+def missing_share(raw: Raw, field: Field) -> float:
+    """Share of rows in which an input cannot be used: empty, or no number in a number column."""
+    column = raw.table[field.name]
+    if not isinstance(column, pd.Series) or field.kind == "image":
+        return 0.0
+    if field.kind == "number":
+        return float(np.isnan(cells.numbers(column)).mean())
+    codes, _ = cells.codes_and_texts(column)
+    return float((codes < 0).mean())
+
+
+def _missing(raw: Raw, schema: Schema) -> Record:
+    if not schema.of_kind("number", "category", "boolean", "time"):
+        reason = "The inputs are pictures, which are there or not."
+        return not_applicable("data.missing", "data", reason)
+    shares = {f.name: missing_share(raw, f) for f in schema.inputs if f.kind != "image"}
+    gaps = sorted(((s, name) for name, s in shares.items() if s > 0), reverse=True)
+    total = float(np.mean(list(shares.values())))
+    sentence = "No input value is missing."
+    if gaps:
+        sentence = (
+            f"{percent(total)} of the input values are missing, in {len(gaps)} of {len(shares)} "
+            f"columns; most in {gaps[0][1]} ({percent(gaps[0][0])})."
+        )
+    worst = gaps[0][0] if gaps else 0.0
+    grade: Grade = "good" if worst < 0.05 else "fair" if worst < 0.5 else "poor"
+    rows = [[name, percent(share), round(share * len(raw))] for share, name in gaps[:30]]
+    figure = Figure("table", {"columns": ["column", "missing", "rows"], "rows": rows})
+    return Record(
+        "data.missing",
+        "data",
+        sentence,
+        value=total,
+        unit="share",
+        n=len(raw),
+        method="empty cells, and texts in number columns",
+        higher_is_better=False,
+        grade=grade,
+        figure=figure if gaps else None,
+    )
+
+
+def _left_out(id: str, fields: list[Field], done: str, what: str) -> Record:
+    names = ", ".join(f.name for f in fields[:8]) + (" …" if len(fields) > 8 else "")
+    sentence = f"No column {what}." if not fields else f"{names}: {done} ({fields[0].reason})."
+    if len(fields) > 1:
+        plural = done.replace("names", "name").replace("varies", "vary").replace("was", "were")
+        sentence = f"{names} {plural}."
+    rows = [[f.name, f.reason] for f in fields]
+    figure = Figure("table", {"columns": ["column", "reason"], "rows": rows}) if rows else None
+    return Record(
+        id, "data", sentence, value=float(len(fields)), unit="columns", grade="good", figure=figure
+    )
+
+
+def _unreadable(raw: Raw) -> Record:
+    problems = raw.problems
+    share = len(problems) / max(1, len(raw) + len(problems))
+    sentence = "Everything could be read."
+    if problems:
+        first = f"{problems[0].where}: {problems[0].reason}"
+        more = f"; and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+        sentence = f"Left out or remarkable: {first}{more}."
+    rows = [[p.where, p.reason] for p in problems[:30]]
+    figure = Figure("table", {"columns": ["where", "reason"], "rows": rows}) if rows else None
+    grade: Grade = "good" if not problems else "fair" if share < 0.05 else "poor"
+    return Record(
+        "data.unreadable",
+        "data",
+        sentence,
+        value=float(len(problems)),
+        unit="problems",
+        n=len(raw),
+        method="what the reader and the check for missing targets left out",
+        higher_is_better=False,
+        grade=grade,
+        figure=figure,
+    )

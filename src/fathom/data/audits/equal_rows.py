@@ -1,0 +1,137 @@
+"""Rows that are equal: duplicates, the same inputs with different targets, train rows in test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.prediction import Array
+from fathom.core.record import Grade, Record, not_applicable
+from fathom.core.schema import Schema
+from fathom.data.audits.words import percent
+from fathom.data.hashing import copies, hash_inputs
+from fathom.data.prepare import target_values
+from fathom.data.raw import Raw
+
+_METHOD = "hash of all input values; pictures by their pixels or file"
+
+
+def equal_row_records(raw: Raw, schema: Schema) -> list[Record]:
+    """`data.duplicates`, `data.conflicts` and, for a given test split, `data.straddlers`."""
+    hashes = hash_inputs(schema, raw.table)
+    copied = copies(schema, raw.table, hashes)
+    what = "pictures" if schema.of_kind("image") else "rows"
+    return [
+        _duplicates(raw, hashes, copied, what),
+        _conflicts(raw, schema, hashes, what),
+        _straddlers(raw, hashes, copied, what),
+    ]
+
+
+def _duplicates(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
+    repeats = pd.Series(hashes).duplicated().to_numpy()
+    count, of_copies = int(repeats.sum()), int((repeats & copied).sum())
+    share = count / len(hashes)
+    if not count:
+        sentence = f"No two {what} have the same inputs."
+    else:
+        row = int(repeats.argmax())
+        first = int(np.flatnonzero(hashes == hashes[row])[0])
+        sentence = (
+            f"{count:,} of {len(hashes):,} {what} ({percent(share)}) repeat the inputs of an "
+            f"earlier one, such as {raw.locate(row)} those of {raw.locate(first)}; "
+            f"{_explained(of_copies, count)}."
+        )
+    grade: Grade = "good" if share < 0.001 else "fair" if share < 0.2 else "poor"
+    return Record(
+        "data.duplicates",
+        "data",
+        sentence,
+        value=share,
+        unit="share",
+        n=len(hashes),
+        method=_METHOD,
+        higher_is_better=False,
+        grade=grade,
+    )
+
+
+def _explained(of_copies: int, count: int) -> str:
+    if not of_copies:
+        return "so few and coarse columns make equal rows by chance"
+    if of_copies == count:
+        return "copies stay on one side of a split that is made here"
+    return f"{of_copies:,} are too unlikely for chance and stay on one side of a split made here"
+
+
+def _conflicts(raw: Raw, schema: Schema, hashes: Array, what: str) -> Record:
+    groups = np.asarray(pd.factorize(hashes)[0])
+    targets = target_values(raw, schema)
+    if schema.task == "classification":
+        wrong = _minority(groups, np.asarray(pd.factorize(targets)[0]))
+        limit = f"at best {percent(1 - wrong / len(groups))} of all {what} can be told right"
+    else:
+        wrong = _spread(groups, targets)
+        limit = "they differ by more than a tenth of the target's standard deviation"
+    share = wrong / len(groups)
+    sentence = f"Equal inputs always have the same {schema.target.name}."
+    if wrong:
+        sentence = (
+            f"{wrong:,} {what} ({percent(share)}) have the same inputs as others but another "
+            f"{schema.target.name}: {limit}."
+        )
+    grade: Grade = "good" if share < 0.01 else "fair" if share < 0.05 else "poor"
+    return Record(
+        "data.conflicts",
+        "data",
+        sentence,
+        value=share,
+        unit="share",
+        n=len(groups),
+        method=_METHOD,
+        higher_is_better=False,
+        grade=grade,
+    )
+
+
+def _minority(groups: Array, classes: Array) -> int:
+    """Rows whose class is not the most frequent one among the rows with equal inputs."""
+    counts = pd.DataFrame({"group": groups, "label": classes}).value_counts()
+    return len(groups) - int(counts.groupby("group").max().sum())
+
+
+def _spread(groups: Array, values: Array) -> int:
+    """Rows whose number is far from the mean of the rows with equal inputs."""
+    means = np.bincount(groups, values) / np.bincount(groups)
+    return int((np.abs(values - means[groups]) > 0.1 * values.std()).sum())
+
+
+def _straddlers(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
+    if raw.given_split is None or not (raw.given_split == "test").any():
+        reason = "The data gives no test split whose rows could stand in the training data too."
+        return not_applicable("data.straddlers", "data", reason)
+    test, train = raw.given_split == "test", raw.given_split == "train"
+    seen = test & np.isin(hashes, hashes[train])
+    count, n = int(seen.sum()), int(test.sum())
+    share = count / n
+    sentence = f"None of the {n:,} given test {what} stands in the training data as well."
+    if count:
+        likely = int((seen & copied).sum())
+        chance = "" if likely == count else f" ({count - likely:,} of them may do so by chance)"
+        sentence = (
+            f"{count:,} of {n:,} given test {what} ({percent(share)}) have the inputs of a "
+            f"training one{chance}, such as {raw.locate(int(seen.argmax()))}."
+        )
+    grade: Grade = "good" if not count else "fair" if share < 0.01 else "poor"
+    return Record(
+        "data.straddlers",
+        "data",
+        sentence,
+        value=share,
+        unit="share",
+        n=n,
+        split="test",
+        method=_METHOD,
+        higher_is_better=False,
+        grade=grade,
+    )

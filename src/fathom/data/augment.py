@@ -1,0 +1,152 @@
+"""Augmentation: training pictures, changed at random in ways that keep their meaning.
+
+It works on a whole batch on the device where the batch lies. All randomness comes from the
+generator handed in, so a step can be repeated exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from msgspec import Struct
+from torch import Tensor
+
+from fathom.core.errors import PlanError
+
+
+class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is done to each training picture; the default is nothing.
+
+    `flip` mirrors left and right with probability one half. `shift` moves by up to so many pixels
+    in each direction, the rim being continued by reflection. `cutout` blanks a square of so many
+    pixels at a random place (DeVries and Taylor 2017, arXiv 1708.04552). `brightness` and
+    `contrast` change by up to that share of the pixel range. `zoom` enlarges or shrinks by up to
+    that share. Raises PlanError for values below zero, or shares of one and above.
+    """
+
+    flip: bool = False
+    shift: int = 0
+    cutout: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    zoom: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("shift", "cutout", "brightness", "contrast", "zoom"):
+            if getattr(self, name) < 0:
+                raise PlanError(f"augment.{name} is below zero; 0 turns it off.")
+        for name in ("brightness", "contrast", "zoom"):
+            if getattr(self, name) >= 1:
+                raise PlanError(f"augment.{name} is a share of the range: it must be below 1.")
+
+
+class Augment:
+    """Augments every picture block (B, C, H, W) of a batch; other blocks pass untouched."""
+
+    def __init__(self, spec: AugmentSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Inputs of the same names, shapes and types; `inputs` itself is not changed."""
+        return {
+            name: self._augment(block, generator) if block.ndim == 4 else block
+            for name, block in inputs.items()
+        }
+
+    def _augment(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        spec = self.spec
+        if spec.zoom:
+            pictures = zoom(pictures, spec.zoom, generator)
+        if spec.flip or spec.shift:
+            pictures = move(pictures, spec.shift, spec.flip, generator)
+        if spec.brightness or spec.contrast:
+            pictures = relight(pictures, spec.brightness, spec.contrast, generator)
+        if spec.cutout:
+            pictures = cut_out(pictures, spec.cutout, generator)
+        return pictures
+
+
+def move(pictures: Tensor, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Each picture shifted by up to `shift` pixels in both directions and, by half, mirrored.
+
+    One gather does both: the rows and columns that each new pixel comes from are computed for each
+    picture, reflected at the rim. Larger shifts than the picture are cut to its side less one.
+    """
+    count, channels, height, width = pictures.shape
+    rows = _shifted(pictures, height, shift, generator)  # (B, H)
+    columns = _shifted(pictures, width, shift, generator)  # (B, W)
+    if flip:
+        mirrored = torch.rand(count, 1, generator=generator, device=pictures.device) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    places = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, height * width)
+    flat = pictures.reshape(count, channels, height * width)
+    return flat.gather(2, places.expand(-1, channels, -1)).view(pictures.shape)
+
+
+def relight(
+    pictures: Tensor, brightness: float, contrast: float, generator: torch.Generator
+) -> Tensor:
+    """Each picture's pixels scaled about its own mean and moved, both by a random amount."""
+    shape = (len(pictures), 1, 1, 1)
+    gain = 1 + contrast * _symmetric(shape, pictures.device, generator)
+    moved = 255 * brightness * _symmetric(shape, pictures.device, generator)
+    floats = pictures.float()
+    mean = floats.mean(dim=(1, 2, 3), keepdim=True)
+    return _as_type(torch.addcmul(mean + moved, floats - mean, gain), pictures)
+
+
+def cut_out(pictures: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A square of `size` pixels of each picture, perhaps partly beyond the rim, set to its mean."""
+    count, _, height, width = pictures.shape
+    top = _start(count, height, size, pictures.device, generator)  # (B, 1)
+    left = _start(count, width, size, pictures.device, generator)
+    row = torch.arange(height, device=pictures.device)
+    column = torch.arange(width, device=pictures.device)
+    rows = (row >= top) & (row < top + size)  # (B, H)
+    columns = (column >= left) & (column < left + size)  # (B, W)
+    inside = (rows[:, :, None] & columns[:, None, :])[:, None]  # (B, 1, H, W)
+    mean = pictures.float().mean(dim=(2, 3), keepdim=True)
+    return torch.where(inside, _as_type(mean, pictures), pictures)
+
+
+def zoom(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Each picture enlarged or shrunk about its middle by up to `share`, bilinear."""
+    factor = 1 + share * _symmetric((len(pictures),), pictures.device, generator)
+    theta = torch.zeros(len(pictures), 2, 3, device=pictures.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 / factor
+    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    sampled = F.grid_sample(pictures.float(), grid, padding_mode="reflection", align_corners=False)
+    return _as_type(sampled, pictures)
+
+
+def _shifted(pictures: Tensor, length: int, shift: int, generator: torch.Generator) -> Tensor:
+    """For each picture and new position the old position along one axis, (B, length)."""
+    place = torch.arange(length, device=pictures.device).expand(len(pictures), length)
+    most = min(shift, length - 1)
+    if not most:
+        return place
+    shape = (len(pictures), 1)
+    draw = torch.randint(-most, most + 1, shape, generator=generator, device=pictures.device)
+    place = (place + draw).abs()  # the near rim reflects
+    return length - 1 - (length - 1 - place).abs()  # and the far rim
+
+
+def _start(
+    count: int, length: int, size: int, device: torch.device, generator: torch.Generator
+) -> Tensor:
+    """Where a square of `size` begins so that its middle lies anywhere in `length`, (count, 1)."""
+    middle = torch.randint(0, length, (count, 1), generator=generator, device=device)
+    return middle - size // 2
+
+
+def _symmetric(shape: tuple[int, ...], device: torch.device, generator: torch.Generator) -> Tensor:
+    """Uniform numbers between -1 and 1."""
+    return 2 * torch.rand(shape, generator=generator, device=device) - 1
+
+
+def _as_type(values: Tensor, like: Tensor) -> Tensor:
+    """Floats back in the type of `like`: rounded and clipped to 0..255 for uint8 pictures."""
+    if like.dtype == torch.uint8:
+        return values.round().clamp(0, 255).to(torch.uint8)
+    return values.to(like.dtype)

@@ -1,0 +1,212 @@
+"""Encoding: from a table of raw values to the arrays that networks and baselines compute with.
+
+Each row is encoded by itself, with the schema alone, so that a row means the same in training and
+in serving. A number that cannot be parsed counts as missing, and a category that training never
+saw has the code of unknown: such rows remain usable. A picture that cannot be read does not; its
+row is named in `Encoded.unreadable`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.blocks import (
+    CATEGORIES,
+    NUMBERS,
+    Block,
+    CategoriesBlock,
+    ImageBlock,
+    InputSpec,
+    NumbersBlock,
+)
+from fathom.core.errors import DataError, nearest
+from fathom.core.examples import Examples
+from fathom.core.output import OutputSpec
+from fathom.core.prediction import Array
+from fathom.core.progress import Progress
+from fathom.core.schema import (
+    CategoryStatistics,
+    Field,
+    ImageStatistics,
+    NumberStatistics,
+    Schema,
+    TimeStatistics,
+)
+from fathom.data import cells
+from fathom.data.pictures import encode_pictures
+from fathom.data.table import Table
+
+CLIP = 4.0
+MISSING_CODE, UNKNOWN_CODE, FIRST_CODE = 0, 1, 2
+_PERIODS = {"year": 31_556_952.0, "week": 7 * 86_400.0, "day": 86_400.0}
+# Bin edges of time features, whose distribution is known beforehand.
+_EDGES = {"seconds": tuple(np.linspace(-1.5, 1.5, 25).tolist())}
+_CYCLIC_EDGES = tuple(np.linspace(-1.0, 1.0, 17).tolist())
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The examples of all rows in order, and of each unreadable row its position and why."""
+
+    examples: Examples
+    unreadable: dict[int, str]
+
+
+def clip_smoothly(z: Array) -> Array:
+    """Give z / sqrt(1 + (z/4)²): nearly z below 1, never beyond ±4 (arXiv 2407.04491)."""
+    return np.asarray(z / np.sqrt(1.0 + np.square(z / CLIP)))
+
+
+def input_spec(schema: Schema) -> InputSpec:
+    """The blocks that `encode` gives for this schema, whose statistics must have been learned."""
+    blocks: dict[str, Block] = {}
+    names, edges = [], []
+    for field in schema.of_kind("number", "time"):
+        for name, of_name in _number_columns(field):
+            names.append(name)
+            edges.append(of_name)
+    if names:
+        blocks[NUMBERS] = NumbersBlock(tuple(names), tuple(edges))
+    coded = schema.of_kind("category", "boolean")
+    if coded:
+        sizes = tuple(len(_vocabulary(f)) + FIRST_CODE for f in coded)
+        blocks[CATEGORIES] = CategoriesBlock(tuple(f.name for f in coded), sizes)
+    for field in schema.of_kind("image"):
+        s = _image(field)
+        blocks[field.name] = ImageBlock(s.channels, s.height, s.width, s.mean, s.std)
+    return InputSpec(blocks)
+
+
+def output_spec(schema: Schema) -> OutputSpec:
+    """The form of the target, whose statistics must have been learned."""
+    statistics = schema.target.statistics
+    if isinstance(statistics, CategoryStatistics):
+        return OutputSpec("classes", labels=statistics.vocabulary)
+    assert isinstance(statistics, NumberStatistics)
+    return OutputSpec("number", center=statistics.center, scale=statistics.scale)
+
+
+def encode(
+    table: Table, schema: Schema, *, targets: bool = True, progress: Progress | None = None
+) -> Encoded:
+    """All rows of `table`, in order. Targets are None where they are not asked for or not there.
+
+    Raises DataError where an input column is missing, or where a target cannot be encoded (none in
+    a row, or a class that training never saw).
+    """
+    _require_columns(table, schema)
+    inputs: dict[str, Array] = {}
+    unreadable: dict[int, str] = {}
+    if schema.of_kind("number", "time"):
+        inputs[NUMBERS] = _numbers(table, schema)
+    if schema.of_kind("category", "boolean"):
+        inputs[CATEGORIES] = _categories(table, schema)
+    for field in schema.of_kind("image"):
+        pictures, reasons = encode_pictures(table[field.name], _image(field), progress)
+        inputs[field.name] = pictures
+        unreadable.update(reasons)
+    known = targets and schema.target.name in table
+    codes = encode_targets(table, schema) if known else None
+    return Encoded(Examples(inputs, codes, np.arange(len(table), dtype=np.int64)), unreadable)
+
+
+def encode_targets(table: Table, schema: Schema) -> Array:
+    """Class codes (n,) int64, or numbers (n,) float64 in the target's own units.
+
+    Raises DataError where a row has no target, or a class that training never saw.
+    """
+    column = cells.scalars(table, schema.target.name)
+    if schema.task == "regression":
+        values = cells.numbers(column)
+        _require_targets(schema, np.isnan(values))
+        return values
+    labels = schema.labels
+    codes, distinct = cells.codes_and_texts(column)
+    _require_targets(schema, codes < 0)
+    places = pd.Index(labels).get_indexer(pd.Index(distinct, dtype=object))
+    if (places < 0).any():
+        label = str(distinct[int(np.flatnonzero(places < 0)[0])])
+        raise DataError(
+            f"The class {label!r} of {schema.target.name!r} was never seen in training "
+            f"(known: {', '.join(labels[:20])}{' …' if len(labels) > 20 else ''}): add training "
+            f"rows of it, or take its rows out.{nearest(label, labels)}"
+        )
+    return np.asarray(places[codes], dtype=np.int64)
+
+
+def _numbers(table: Table, schema: Schema) -> Array:
+    columns = []
+    for field in schema.of_kind("number", "time"):
+        statistics = field.statistics
+        column = cells.scalars(table, field.name)
+        if isinstance(statistics, TimeStatistics):
+            columns += _time_features(cells.seconds(column, statistics.layout), statistics)
+        else:
+            assert isinstance(statistics, NumberStatistics)
+            z = (cells.numbers(column) - statistics.center) / statistics.scale
+            columns.append(clip_smoothly(z))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _time_features(seconds: Array, statistics: TimeStatistics) -> list[Array]:
+    features = []
+    for part in statistics.parts:
+        if part == "seconds":
+            features.append(clip_smoothly((seconds - statistics.center) / statistics.scale))
+            continue
+        cycle, wave = part.split("_")
+        angle = 2 * np.pi * (seconds % _PERIODS[cycle]) / _PERIODS[cycle]
+        features.append(np.sin(angle) if wave == "sin" else np.cos(angle))
+    return features
+
+
+def _categories(table: Table, schema: Schema) -> Array:
+    coded = schema.of_kind("category", "boolean")
+    return np.stack([_codes(table, field) for field in coded], axis=1)
+
+
+def _codes(table: Table, field: Field) -> Array:
+    codes, distinct = cells.codes_and_texts(cells.scalars(table, field.name))
+    places = pd.Index(_vocabulary(field), dtype=object).get_indexer(
+        pd.Index(distinct, dtype=object)
+    )
+    of_distinct = np.where(places < 0, UNKNOWN_CODE, places + FIRST_CODE)
+    return np.append(of_distinct, MISSING_CODE).astype(np.int64)[codes]
+
+
+def _number_columns(field: Field) -> list[tuple[str, tuple[float, ...]]]:
+    statistics = field.statistics
+    if isinstance(statistics, TimeStatistics):
+        return [(f"{field.name} {p}", _EDGES.get(p, _CYCLIC_EDGES)) for p in statistics.parts]
+    assert isinstance(statistics, NumberStatistics)
+    return [(field.name, statistics.quantiles)]
+
+
+def _vocabulary(field: Field) -> tuple[str, ...]:
+    assert isinstance(field.statistics, CategoryStatistics)
+    return field.statistics.vocabulary
+
+
+def _image(field: Field) -> ImageStatistics:
+    assert isinstance(field.statistics, ImageStatistics)
+    return field.statistics
+
+
+def _require_columns(table: Table, schema: Schema) -> None:
+    for field in schema.inputs:
+        if field.name not in table:
+            raise DataError(
+                f"The data has no column {field.name!r}, which the model was trained on."
+                f"{nearest(field.name, table.names)} Add the column, empty where unknown."
+            )
+
+
+def _require_targets(schema: Schema, missing: Array) -> None:
+    if missing.any():
+        raise DataError(
+            f"Row {int(missing.argmax())} has no usable value of the target "
+            f"{schema.target.name!r} ({int(missing.sum()):,} rows in all): leave them out."
+        )

@@ -1,0 +1,119 @@
+"""Text encodings: whatever a text file is written in becomes UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from fathom.core.errors import DataError
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins alike
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+SIGNATURES = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+)
+SAMPLE_BYTES = 64 * 1024
+
+
+def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
+    """Give the text as UTF-8 without a mark, and the name of an encoding that was guessed, or ''.
+
+    Raises DataError where the file is empty, is no text, or cannot be decoded.
+    """
+    if not data.strip():
+        raise DataError(f"{path} is empty: a table needs a header line and rows below it.")
+    _refuse_binary(data, path)
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return _decode(data, encoding, path).removeprefix(codecs.BOM_UTF8), ""
+    if encoding := _unmarked_utf16(data):
+        return _decode(data, encoding, path), encoding
+    if b"\0" in data:
+        at = data.index(b"\0")
+        raise DataError(
+            f"{path} is no text: byte {at} is zero; save the table as CSV, TSV or Parquet."
+        )
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        encoding = _guess(data)
+        if not encoding:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DataError(
+                f"{path} line {line} holds bytes of no known text encoding: save it as UTF-8."
+            ) from None
+        return _decode(data, encoding, path), encoding
+    return data, ""
+
+
+def _refuse_binary(data: bytes, path: Path) -> None:
+    for signature, what in SIGNATURES:
+        if data.startswith(signature):
+            raise DataError(
+                f"{path} is not text but {what}: unpack it or save the table as CSV, TSV or "
+                "Parquet, and give the file the ending of its format."
+            )
+
+
+def _decode(data: bytes, encoding: str, path: Path) -> bytes:
+    try:
+        return data.decode(encoding).encode("utf-8")
+    except UnicodeError as error:
+        raise DataError(
+            f"{path} is not valid {encoding}, as which it begins ({error}): save it as UTF-8."
+        ) from None
+
+
+def _unmarked_utf16(data: bytes) -> str:
+    """UTF-16 without a mark: in Western text every second byte is zero."""
+    sample = data[:4096]
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if odd > 0.4 * len(sample) and even < 0.05 * len(sample):
+        return "utf-16-le"
+    if even > 0.4 * len(sample) and odd < 0.05 * len(sample):
+        return "utf-16-be"
+    return ""
+
+
+def _guess(data: bytes) -> str:
+    """The likeliest encoding, judged by the lines that are not plain ASCII; '' for none.
+
+    Short texts fit many encodings equally well; of those Windows-1252, the commonest by far, is
+    taken first.
+    """
+    lines, size = [], 0
+    for found in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*", data):
+        lines.append(found.group())
+        size += len(lines[-1])
+        if size > SAMPLE_BYTES:
+            break
+    matches = from_bytes(b"\n".join(lines))
+    best = matches.best()
+    if best is None:
+        return ""
+    chosen: str = best.encoding
+    for match in matches:
+        if "cp1252" in (match.encoding, *match.could_be_from_charset):
+            chosen = "cp1252" if match.chaos <= best.chaos else chosen
+    try:
+        data.decode(chosen)
+    except UnicodeDecodeError:
+        return ""
+    return chosen

@@ -1,0 +1,196 @@
+"""Objects in memory: DataFrames and arrays; and the tidying that every table gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.errors import DataError
+from fathom.core.schema import Kind
+from fathom.data.raw import Raw
+from fathom.data.table import Column, Table
+
+Array = np.ndarray[Any, Any]
+PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
+CHANNELS = (1, 3, 4)
+
+
+def run_name(path: Path) -> str:
+    """The name of a run on this file: its stem, or its folder's name for 'train.csv' and such."""
+    stem = path.name.split(".")[0] or path.name
+    if stem.lower() in PLAIN_NAMES:
+        return path.resolve().parent.name.lower() or stem.lower()
+    return stem.lower()
+
+
+def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Bring every column to one of: numbers, Booleans, text (str) or points in time.
+
+    Integers stay integers unless values are missing, Booleans with missing values become pandas'
+    'boolean', categories and mixed columns become text. `what` names the table in errors. Raises
+    DataError for columns named twice and for columns that hold lists or other objects.
+    """
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{what} has more than one column named {', '.join(map(repr, twice))}: "
+            "give every column a name of its own."
+        )
+    columns = {n: _tidy_column(frame.iloc[:, i], n, what) for i, n in enumerate(names)}
+    return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
+
+
+def _tidy_column(column: Any, name: str, what: str) -> Any:
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        column = column.astype(object if column.isna().any() else dtype.categories.dtype)
+        dtype = column.dtype
+    if pd.api.types.is_complex_dtype(dtype):
+        raise DataError(f"Column {name!r} of {what} holds complex numbers: split it in two.")
+    if pd.api.types.is_object_dtype(dtype):
+        return _tidy_objects(column, name, what)
+    return _tidy_typed(column)
+
+
+def _tidy_typed(column: Any) -> Any:
+    types = pd.api.types
+    if types.is_bool_dtype(column.dtype):
+        return column.astype("boolean") if column.isna().any() else column.astype(bool)
+    if types.is_numeric_dtype(column.dtype):
+        return _tidy_numbers(column)
+    if types.is_datetime64_any_dtype(column.dtype):
+        return column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz else column
+    if types.is_timedelta64_dtype(column.dtype):
+        return column.dt.total_seconds()
+    return column.astype("str")
+
+
+def _tidy_numbers(column: Any) -> Any:
+    whole = pd.api.types.is_integer_dtype(column.dtype)
+    if whole and not column.isna().any():
+        unsigned = pd.api.types.is_unsigned_integer_dtype(column.dtype)
+        return column.astype("uint64" if unsigned and column.max() > 2**63 - 1 else "int64")
+    return column.astype("float64")
+
+
+def _tidy_objects(column: Any, name: str, what: str) -> Any:
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "boolean":
+        return _tidy_typed(column.astype("boolean"))
+    if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
+        return _tidy_numbers(column.astype("float64").convert_dtypes(convert_floating=False))
+    if kind in ("datetime", "datetime64", "date"):
+        return _tidy_typed(pd.to_datetime(column, errors="coerce"))
+    nested = column.map(lambda value: isinstance(value, list | tuple | dict | set | np.ndarray))
+    if nested.any():
+        raise DataError(
+            f"Column {name!r} of {what} holds lists or other nested values in row "
+            f"{int(nested.argmax())}: spread them over columns of their own."
+        )
+    return column.map(str, na_action="ignore").astype("str")
+
+
+def recognises(source: object) -> bool:
+    """Whether the object is a DataFrame, an array, or a pair of inputs and targets."""
+    pair = isinstance(source, tuple) and len(source) == 2
+    return isinstance(source, pd.DataFrame | np.ndarray) or pair
+
+
+def read_object(source: Any) -> Raw:
+    """Read a DataFrame, an array of inputs, or a pair (inputs, targets)."""
+    inputs, targets = source if isinstance(source, tuple) else (source, None)
+    columns, kinds = _inputs(inputs)
+    target = None
+    if targets is not None:
+        series = _targets(targets, len(next(iter(columns.values()), ())))
+        target = str(series.name)
+        if target in columns:
+            raise DataError(f"The inputs have a column {target!r}, as the targets are called.")
+        columns = {**columns, target: series}
+    table = Table(columns)
+    if not len(table):
+        raise DataError("The data has no rows.")
+    digest = f"sha256:{table_digest(table)}"
+    return Raw("data", "", table, kinds=kinds, target=target, digest=digest)
+
+
+def table_digest(table: Table) -> str:
+    """SHA-256 over names, types and values, hexadecimal."""
+    state = sha256()
+    for name, column in table.columns.items():
+        state.update(f"{name}\0{column.dtype}\0{column.shape}\0".encode())
+        if isinstance(column, pd.Series):
+            state.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
+        else:
+            state.update(np.ascontiguousarray(column).data)
+    return state.hexdigest()
+
+
+def _inputs(inputs: Any) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
+    if isinstance(inputs, pd.DataFrame):
+        return Table.from_frame(tidy(inputs, "The DataFrame")).columns, {}
+    array = np.asarray(inputs)
+    if array.ndim in (3, 4):
+        return {"image": pictures(array)}, {"image": "image"}
+    if array.ndim != 2:
+        raise DataError(
+            f"The inputs have the shape {array.shape}: give rows × columns, or pictures as "
+            "n × height × width or n × height × width × channels."
+        )
+    frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+    return Table.from_frame(tidy(frame, "The array")).columns, {}
+
+
+def _targets(targets: Any, rows: int) -> pd.Series[Any]:
+    if isinstance(targets, pd.DataFrame) and targets.shape[1] == 1:
+        targets = targets.iloc[:, 0]
+    name = "target" if getattr(targets, "name", None) is None else str(targets.name)
+    values = targets if isinstance(targets, pd.Series) else np.asarray(targets)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or len(values) != rows:
+        raise DataError(
+            f"The targets have the shape {values.shape}, but there are {rows} rows of inputs: "
+            "give one target for each row."
+        )
+    frame = pd.DataFrame({name: values})
+    return tidy(frame, "The targets")[name]
+
+
+def pictures(array: Array) -> Array:
+    """Pictures as uint8, (n, H, W) or (n, H, W, C) with C 1, 3 or 4.
+
+    Channels may come first or last. Floats are taken as 0..1 where none is above 1, else as
+    0..255. Raises DataError for other shapes and values.
+    """
+    if array.ndim == 4 and array.shape[3] not in CHANNELS and array.shape[1] in CHANNELS:
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim == 4 and array.shape[3] not in CHANNELS:
+        raise DataError(
+            f"Pictures of the shape {array.shape} have no axis of 1, 3 or 4 channels: give "
+            "n × height × width × channels."
+        )
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or not array.size:
+        raise DataError(
+            f"Pictures of the type {array.dtype} and shape {array.shape} hold no pixels: give "
+            "numbers from 0 to 255."
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 255):
+        raise DataError(
+            f"Pixels must lie between 0 and 1 or between 0 and 255; these lie between {low:g} "
+            f"and {high:g}: undo their scaling first."
+        )
+    real = array.dtype == bool or np.issubdtype(array.dtype, np.floating)
+    scale = 255.0 if real and high <= 1 else 1.0
+    return np.ascontiguousarray(np.rint(array * scale).astype(np.uint8))

@@ -1,0 +1,339 @@
+"""Folders with a folder of pictures for each class, and opening single pictures safely.
+
+    photos/cat/1.png           photos/train/cat/1.png  photos/test/cat/7.png
+    photos/dog/2.png           photos/train/dog/2.png  photos/test/dog/8.png
+
+Reading only looks at each file's header; whether all pixels can be decoded shows at `open_picture`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fathom.core.errors import DataError
+from fathom.core.progress import Progress
+from fathom.data.raw import Problem, Raw
+from fathom.data.table import Column, Table
+
+Image.init()  # Pillow knows its formats, and their endings, only from here on
+FORMATS = tuple(
+    name
+    for name in ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+    if name in Image.OPEN
+)
+SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS)
+MAX_PIXELS = 100_000_000  # 300 MB decoded; a picture that claims more is an attack or a mistake
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+ORDER = ("train", "validation", "test")
+_BROKEN = (  # what Pillow's readers raise on damaged files
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError),
+    *(struct.error, zlib.error, RuntimeError, OverflowError, Image.DecompressionBombError),
+)
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A file of a picture folder: its path, class ('' for none) and given split ('' for none)."""
+
+    path: Path
+    label: str = ""
+    split: str = ""
+
+
+def open_picture(source: str | Path | bytes, at_least: int | None = None) -> Image.Image:
+    """Decode one picture, upright, in the mode 'L' (grey) or 'RGB', transparency laid on white.
+
+    `source` is a path or a file's bytes. The first frame of an animation is taken. With `at_least`
+    a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both sides keep
+    that many pixels: several times faster for photographs. Raises DataError, whose message is the
+    reason, where the file is missing, damaged, cut short, no picture, or above `MAX_PIXELS`.
+    """
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(image)
+            if at_least is not None:
+                image.draft(image.mode, (at_least, at_least))
+            image.load()
+            return _plain(ImageOps.exif_transpose(image))
+    except _BROKEN as error:
+        raise DataError(_reason(error)) from None
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels are too many")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The picture in mode 'L' or 'RGB'."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+        grey = image.getchannel(0).tobytes() == image.getchannel(1).tobytes()
+        return image.getchannel(0) if grey and _grey(image) else image
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _grey(image: Image.Image) -> bool:
+    return image.getchannel(1).tobytes() == image.getchannel(2).tobytes()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey pictures brought to 8 bits; Pillow's own conversion would clip them at 255."""
+    pixels = np.asarray(image, dtype=np.float64)
+    high = float(pixels.max(initial=0.0))
+    white = 65535 if image.mode.startswith("I;16") or high > 255 else 255 if high > 1 else 1
+    pixels = np.rint(np.nan_to_num(pixels) * (255 / white))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot be read as a picture: it is damaged or of another format"
+    if isinstance(error, FileNotFoundError):
+        return "cannot be read as a picture: there is no such file"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"cannot be read as a picture: {text}"
+
+
+def recognises(path: Path) -> bool:
+    """Whether the path is a folder (its content is checked while reading) or one picture file."""
+    if path.is_dir():
+        return True
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+    """Read a folder of pictures, or, for prediction, a flat folder or one picture.
+
+    With `labelled` every picture needs a class folder, and unreadable files are left out; without,
+    they keep their place and are named in `problems` too.
+    """
+    if labelled and not path.is_dir():
+        raise DataError(f"{path} is one picture: to learn, give a folder with a folder per class.")
+    if labelled:
+        files, problems = class_files(path)
+    elif path.is_dir():
+        files, problems = _any_files(path)
+    else:
+        files, problems = [PictureFile(path)], []
+    if not files:
+        raise DataError(_no_pictures(path))
+    checked = _check_all([file.path for file in files], progress)
+    root = path if path.is_dir() else path.parent
+    bad = [Problem(_below(f.path, root), c[0]) for f, c in zip(files, checked, strict=True) if c[0]]
+    if labelled and 2 * len(bad) > len(files):
+        raise DataError(
+            f"{path} is no folder of pictures: {len(bad)} of its {len(files)} files in class "
+            f"folders cannot be read, such as {bad[0].where}; put one folder of PNG or JPEG files "
+            "for each class there."
+        )
+    if labelled:
+        kept = [(f, c) for f, c in zip(files, checked, strict=True) if not c[0]]
+        files, checked = [f for f, _ in kept], [c for _, c in kept]
+    return _raw(path, root, files, [c[1] for c in checked], [*problems, *bad])
+
+
+def _raw(
+    path: Path, root: Path, files: list[PictureFile], digests: list[str], problems: list[Problem]
+) -> Raw:
+    names = [_below(file.path, root) for file in files]
+    content = sha256("\n".join(f"{n}\0{d}" for n, d in zip(names, digests, strict=True)).encode())
+    columns: dict[str, Column] = {
+        "image": pd.Series([str(f.path.resolve()) for f in files], dtype="str")
+    }
+    labelled = all(file.label for file in files)
+    if labelled:
+        columns["label"] = pd.Series([f.label for f in files], dtype="str")
+    given = all(file.split for file in files) and len({file.split for file in files}) > 1
+    return Raw(
+        name=(path if path.is_dir() else path.with_suffix("")).resolve().name.lower(),
+        source=str(path),
+        table=Table(columns),
+        given_split=np.array([f.split for f in files], dtype=object) if given else None,
+        kinds={"image": "image", "label": "category"} if labelled else {"image": "image"},
+        target="label" if labelled else None,
+        problems=tuple(problems),
+        digest=f"sha256:{content.hexdigest()}",
+        where=names.__getitem__,
+    )
+
+
+def class_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
+    """Every file below the class folders, sorted; and what was left out."""
+    problems: list[Problem] = []
+    files: list[PictureFile] = []
+    splits = split_folders(root)
+    for folder, split in splits or [(root, "")]:
+        files += _of_classes(folder, split, problems, root)
+    taken = {folder.name for folder, _ in splits}
+    for extra in visible(root) if splits else ():
+        if extra.is_dir() and extra.name not in taken:
+            reason = "was left out: it lies beside the folders of the splits"
+            problems.append(Problem(extra.name, reason))
+    files, twins = without_twins(files)
+    return files, [*problems, *twins]
+
+
+def split_folders(root: Path) -> list[tuple[Path, str]]:
+    """The folders of given splits directly below `root`, each with the split that it names.
+
+    They count as splits only if one is for training and they hold class folders in common, since
+    'train' may also be a class, as beside 'bus' and 'car'. Raises DataError where all folders are
+    named after splits, but none with class folders is for training.
+    """
+    folders = [p for p in visible(root) if p.is_dir()]
+    named = [(p, SPLITS[p.name.lower()]) for p in folders if p.name.lower() in SPLITS]
+    named.sort(key=lambda entry: ORDER.index(entry[1]))
+    classes = [{c.name for c in visible(p) if c.is_dir()} for p, _ in named]
+    train = classes[0] if named and named[0][1] == "train" else set()
+    alone = len(folders) == len(named)
+    if named and alone and not train:
+        raise DataError(
+            f"{root} has the folders {', '.join(p.name for p in folders)}, but none named train "
+            "with a folder of pictures for each class: sort the pictures into such folders."
+        )
+    shared = any(train & other for other in classes[1:])
+    return named if train and (shared or alone) else []
+
+
+def _of_classes(
+    folder: Path, split: str, problems: list[Problem], root: Path
+) -> Iterator[PictureFile]:
+    loose = [p for p in visible(folder) if p.is_file() and p.suffix.lower() in SUFFIXES]
+    reason = "was left out: it lies in no class folder"
+    problems += [Problem(_below(picture, root), reason) for picture in loose[:3]]
+    if len(loose) > 3:
+        reason = f"{len(loose) - 3} more pictures were left out: they lie in no class folder"
+        problems.append(Problem(_below(folder, root), reason))
+    for label in visible(folder):
+        if label.is_dir():
+            for file in walk(label):
+                yield PictureFile(file, label.name, split)
+
+
+def without_twins(files: list[PictureFile]) -> tuple[list[PictureFile], list[Problem]]:
+    """Leave out PNG files that lie beside a JPEG of the same name: masks, or copies.
+
+    Only where nearly all files come in such pairs; then learning from both would be a mistake.
+    """
+    jpegs = {f.path.with_suffix("") for f in files if f.path.suffix.lower() in (".jpg", ".jpeg")}
+    twins = {f for f in files if f.path.suffix.lower() == ".png"}
+    twins = {f for f in twins if f.path.with_suffix("") in jpegs}
+    if 2 * len(twins) < 0.9 * len(files):
+        return files, []
+    reason = (
+        f"{len(twins)} PNG files were left out: each lies beside a JPEG of the same name, as masks "
+        "and copies do"
+    )
+    return [f for f in files if f not in twins], [Problem("*.png", reason)]
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without hidden entries and what systems leave there.
+
+    Raises DataError for a name that is not UTF-8, since it could be written to no report.
+    """
+    left_out = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
+    paths = sorted(p for p in folder.iterdir() if not p.name.startswith(left_out))
+    for path in paths:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"The name {path.name!a} in {folder} is not UTF-8: rename it."
+            ) from None
+    return paths
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every visible entry below a folder, in sorted order; links to folders are not followed."""
+    for path in visible(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from walk(path)
+        else:
+            yield path
+
+
+def _any_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
+    """Files for prediction: with classes if the folder has them, else all pictures in it."""
+    inside = visible(root)
+    flat = any(p.is_file() and p.suffix.lower() in SUFFIXES for p in inside)
+    parts = {SPLITS.get(p.name.lower()) for p in inside if p.is_dir()}
+    if not flat and ("train" in parts or parts - {"validation", "test"}):
+        return class_files(root)
+    files = [p for p in walk(root) if p.suffix.lower() in SUFFIXES]
+    left_out = [p for p in walk(root) if p.suffix.lower() not in SUFFIXES]
+    problems = [Problem(_below(p, root), "is no picture and was left out") for p in left_out]
+    return [PictureFile(path) for path in files], problems
+
+
+def _check_all(paths: Iterable[Path], progress: Progress) -> list[tuple[str, str]]:
+    """For every file the reason why it is no picture ('' if it is one) and its SHA-256."""
+    paths = list(paths)
+    results = []
+    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
+        for result in pool.map(_check, paths):
+            results.append(result)
+            if len(results) % 200 == 0:
+                progress.advance(len(results), len(paths), "pictures looked at")
+    return results
+
+
+def _check(path: Path) -> tuple[str, str]:
+    if not path.is_file():
+        return "is no file, but a link that leads nowhere, or to a folder", ""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}", ""
+    reason = "" if data else "is empty"
+    try:
+        if data:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image)
+    except _BROKEN as error:
+        reason = _reason(error)
+    return reason, sha256(data).hexdigest()
+
+
+def _below(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path != root else root.name
+
+
+def _no_pictures(path: Path) -> str:
+    """Say what the folder holds instead of a folder of pictures for each class."""
+    inside = visible(path)
+    tables = [p.name for p in inside if p.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet")]
+    suffixes = Counter(p.suffix.lower() for p in inside if p.is_file())
+    if not inside:
+        return f"{path} is an empty folder: put a folder of pictures for each class there."
+    if any(suffix in SUFFIXES for suffix in suffixes):
+        return (
+            f"The pictures in {path} lie in no class folder: move each into a folder named "
+            "after its class."
+        )
+    if tables:
+        return f"{path} is a folder of tables: name one of them, such as {path / tables[0]}."
+    return f"{path} holds no pictures: put a folder of PNG or JPEG files for each class there."

@@ -1,0 +1,255 @@
+"""Inferring a schema: what kind each column is, which one is the target, and which task that makes.
+
+Every decision is taken on all rows and carries its reason as a sentence with figures. No
+statistics here: those come from the training split alone (`data/learn.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.errors import DataError, PlanError, nearest
+from fathom.core.schema import Field, Kind, Role, Schema, TaskName, TimeStatistics
+from fathom.data import cells
+from fathom.data.profile import Finding, Profile, judge, profile
+from fathom.data.raw import Raw
+
+USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image")
+MAXIMUM_CLASSES = 1000
+FEW_INTEGERS = 20  # a whole-numbered target with at most so many values names classes
+
+
+def infer_schema(
+    raw: Raw,
+    *,
+    target: str | None = None,
+    task: TaskName | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    drop: Collection[str] = (),
+    group: str | None = None,
+    order: str | None = None,
+) -> Schema:
+    """Kinds, roles and reasons of all columns, and the task; no statistics.
+
+    `kinds` overrides the kind of single columns, which also makes an input of a column that would
+    have been ignored. Raises DataError where a named column is not there, where no target is known,
+    where the target does not fit the task, or where no column is left to learn from.
+    """
+    kinds = dict(kinds or {})
+    names = raw.table.names
+    target = _target(raw, target)
+    _require_known_kinds(raw, kinds)
+    roles = _roles(raw, target, drop, {"group": group, "order": order})
+    declared: dict[str, Kind] = {**raw.kinds, **kinds}
+    fields, chosen, task_reason = [], task, ""
+    for name in names:
+        role = roles.get(name)
+        if role == "target":
+            chosen, task_reason = infer_task(raw, name, task, kinds.get(name))
+            fields.append(_target_field(name, chosen))
+        else:
+            fields.append(_field(raw, name, role, declared.get(name), name in kinds))
+    assert chosen is not None  # the target is one of the names
+    schema = Schema(chosen, tuple(fields), task_reason)
+    _require_inputs(raw, schema)
+    return schema
+
+
+def infer_task(
+    raw: Raw, target: str, task: TaskName | None, kind: Kind | None = None
+) -> tuple[TaskName, str]:
+    """The task that a target makes, with its reason. `task` or an overridden kind decides first.
+
+    Raises DataError where the target cannot be learned that way.
+    """
+    facts = profile(target, cells.scalars(raw.table, target))
+    if not facts.present:
+        raise DataError(f"Target {target!r} has no value in any row: choose another with --target.")
+    if task is None and kind is not None:
+        task = "regression" if kind == "number" else "classification"
+        reason = f"{target} was declared to be of kind {kind}"
+    elif task is not None:
+        reason = f"asked for with --task: {target} has {facts.figures}"
+    else:
+        task, reason = _guess_task(facts)
+    if task == "regression":
+        _require_numbers(raw, target, facts)
+    else:
+        _require_classes(target, facts)
+    return task, reason
+
+
+def _guess_task(facts: Profile) -> tuple[TaskName, str]:
+    k = len(facts.distinct)
+    if k <= 2:
+        return "classification", f"{facts.name} has {k} classes"
+    if facts.dirty.mean() > 0.5 or facts.counts[facts.dirty].sum() > 0.05 * facts.present:
+        return "classification", f"{facts.name} has {k:,} classes"
+    if not facts.whole:
+        return "regression", f"{facts.name} is a number with {k:,} distinct values"
+    span = float(np.ptp(facts.values[~facts.dirty])) + 1
+    if k <= FEW_INTEGERS and span <= 2 * k and facts.present >= 4 * k:
+        return "classification", f"{facts.name} has {k} distinct whole numbers, taken as classes"
+    return "regression", f"{facts.name} is a whole number with {k:,} distinct values"
+
+
+def _require_numbers(raw: Raw, target: str, facts: Profile) -> None:
+    if not facts.dirty.any():
+        return
+    row = int(np.flatnonzero(np.isin(facts.codes, np.flatnonzero(facts.dirty)))[0])
+    value = facts.distinct[facts.codes[row]]
+    raise DataError(
+        f"Target {target!r} should be a number, but {raw.locate(row)} holds {value!r}: "
+        "mend or remove that row, or use --task classification."
+    )
+
+
+def _require_classes(target: str, facts: Profile) -> None:
+    k = len(facts.distinct)
+    if k == 1:
+        raise DataError(
+            f"Target {target!r} has one class alone, {cells.text_of(facts.distinct[0])!r}: there "
+            "is nothing to learn; choose another with --target."
+        )
+    # No class may learn from one example: mostly single classes are names, not classes.
+    single = int((facts.counts == 1).sum())
+    if k <= MAXIMUM_CLASSES and (single <= k / 2 or k <= 5):
+        return
+    way_out = "choose another with --target"
+    if not facts.dirty.any():
+        way_out += ", or learn it as a number with --task regression"
+    raise DataError(
+        f"Target {target!r} has {k:,} classes in {facts.n:,} rows ({single:,} with a single row), "
+        f"too many to learn: {way_out}."
+    )
+
+
+def _target(raw: Raw, target: str | None) -> str:
+    target = target if target is not None else raw.target
+    if target is not None:
+        return target
+    raise DataError(
+        f"{raw.name} does not say what is to be learned: say which with --target; "
+        f"its columns are {_listed(raw)}."
+    )
+
+
+def _roles(
+    raw: Raw, target: str, drop: Collection[str], others: Mapping[Role, str | None]
+) -> dict[str, Role]:
+    """The roles that were asked for, by column; each column has one at most."""
+    if all(others.values()):
+        raise PlanError("--group and --order exclude each other: give the one that matters more.")
+    wanted: list[tuple[str, Role, str]] = [(target, "target", "--target")]
+    wanted += [(name, "ignored", "--drop") for name in drop]
+    wanted += [(name, role, f"--{role}") for role, name in others.items() if name is not None]
+    roles: dict[str, Role] = {}
+    for name, role, option in wanted:
+        _require_column(raw, name, option)
+        if roles.get(name, role) != role:
+            raise PlanError(f"Column {name!r} cannot be both {roles[name]} and {role} ({option}).")
+        roles[name] = role
+    return roles
+
+
+def _listed(raw: Raw) -> str:
+    names = raw.table.names
+    return ", ".join(names[:30]) + (" …" if len(names) > 30 else "")
+
+
+def _require_column(raw: Raw, name: str, option: str) -> None:
+    if name not in raw.table:
+        raise DataError(
+            f"{raw.name} has no column {name!r} ({option}).{nearest(name, raw.table.names)} "
+            f"Its columns are {_listed(raw)}."
+        )
+
+
+def _require_known_kinds(raw: Raw, kinds: Mapping[str, Kind]) -> None:
+    for name, kind in kinds.items():
+        _require_column(raw, name, "--kind")
+        _require_kind(name, kind)
+
+
+def _require_kind(name: str, kind: str) -> None:
+    if kind not in get_args(Kind):
+        raise PlanError(
+            f"There is no kind {kind!r} (column {name!r}); usable are {', '.join(USABLE)}."
+            f"{nearest(kind, USABLE)}"
+        )
+    if kind not in USABLE and kind != "text":
+        raise PlanError(
+            f"Column {name!r}: the kind {kind} is not used yet; usable are {', '.join(USABLE)}."
+        )
+
+
+def _target_field(name: str, task: TaskName) -> Field:
+    kind: Kind = "category" if task == "classification" else "number"
+    return Field(name, kind, "target", "what is to be learned")
+
+
+def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked: bool) -> Field:
+    column = raw.table[name]
+    if not isinstance(column, pd.Series) or declared in ("image", "text"):
+        finding = _declared(column, declared, asked)
+    else:
+        finding = judge(profile(name, column))
+        if declared is not None:
+            finding = _override(name, column, declared, finding)
+    return _with_role(name, finding, role)
+
+
+def _declared(column: Any, declared: Kind | None, asked: bool) -> Finding:
+    if declared == "image":
+        return Finding("image", "declared as pictures" if asked else "the data holds pictures")
+    if declared == "text":
+        return Finding("text", "text columns are not used yet", use=False)
+    shape = "×".join(map(str, column.shape[1:]))
+    return Finding(declared or "series", f"arrays of {shape} values are not used yet", use=False)
+
+
+def _override(name: str, column: pd.Series[Any], kind: Kind, finding: Finding) -> Finding:
+    reason = f"declared as {kind} (its values look like {finding.kind}: {finding.reason})"
+    layout = finding.layout
+    if kind == "time" and finding.kind == "number":
+        layout = cells.UNIX
+    elif kind == "time" and finding.kind != "time":
+        raise DataError(
+            f"Column {name!r} cannot be read as times ({finding.reason}): write them as ISO dates, "
+            "2024-05-31 or 2024-05-31 13:00, or choose another kind."
+        )
+    if kind == "number" and np.isnan(cells.numbers(column)).all():
+        raise DataError(f"Column {name!r} holds no number at all: it cannot be of kind number.")
+    return Finding(kind, reason, True, layout)
+
+
+def _with_role(name: str, finding: Finding, role: Role | None) -> Field:
+    kind, reason = finding.kind, finding.reason
+    # The layout of a time is decided on all rows; the rest of its statistics is learned later.
+    layout = TimeStatistics(0.0, 1.0, 0, (), finding.layout) if kind == "time" else None
+    if role == "ignored":
+        return Field(name, kind, role, f"left out with --drop ({reason})")
+    if role == "group":
+        return Field(name, kind, role, f"rows of one value stay in one split ({reason})", layout)
+    if role == "order":
+        if kind not in ("number", "time"):
+            raise DataError(
+                f"Column {name!r} cannot order the rows (--order): it is neither a number nor a "
+                f"time but {reason}."
+            )
+        return Field(name, kind, role, f"older rows train, newer rows test ({reason})", layout)
+    return Field(name, kind, "input" if finding.use else "ignored", reason, layout)
+
+
+def _require_inputs(raw: Raw, schema: Schema) -> None:
+    if schema.inputs:
+        return
+    ignored = "; ".join(f"{f.name}: {f.reason}" for f in schema.fields if f.role == "ignored")
+    raise DataError(
+        f"{raw.name} has no column left to learn from ({ignored or 'it has only its target'}). "
+        "Add columns, or say that one is of use with --kind COLUMN=KIND."
+    )

@@ -1,0 +1,149 @@
+"""Learning a schema's statistics, from the rows of the training split and no others."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from fathom.core.prediction import Array
+from fathom.core.schema import (
+    CategoryStatistics,
+    Field,
+    NumberStatistics,
+    Schema,
+    Statistics,
+    TimeStatistics,
+)
+from fathom.data import cells
+from fathom.data.encode import clip_smoothly
+from fathom.data.pictures import learn_pictures
+from fathom.data.table import Table
+
+BINS = 48  # bins of the piecewise-linear embedding of a number
+MAXIMUM_VOCABULARY = 5000
+NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard deviations
+_DAY, _YEAR = 86_400.0, 31_556_952.0
+
+
+def learn(schema: Schema, table: Table, rows: Array, *, image_size: int | None = None) -> Schema:
+    """The schema with the statistics of every input and of the target, over `rows` alone.
+
+    `image_size` brings pictures to about image_size² pixels; None keeps their own size where they
+    are arrays, and at most 64² where they are files.
+    """
+    names = [f.name for f in schema.fields if f.role in ("input", "target")]
+    training = Table({name: table[name] for name in names}).take(rows)
+    fields = tuple(
+        msgspec.structs.replace(f, statistics=_statistics(schema, f, training, image_size))
+        if f.name in training
+        else f
+        for f in schema.fields
+    )
+    return msgspec.structs.replace(schema, fields=fields)
+
+
+def _statistics(schema: Schema, field: Field, table: Table, image_size: int | None) -> Statistics:
+    if field.kind == "image" and field.role == "input":
+        return learn_pictures(field.name, table[field.name], image_size)
+    column = cells.scalars(table, field.name)
+    if field.role == "target":
+        if schema.task == "classification":
+            return target_classes(column)
+        return target_number(column)
+    if field.kind == "number":
+        return learn_number(column)
+    if field.kind == "time":
+        assert isinstance(field.statistics, TimeStatistics)
+        return learn_time(column, field.statistics.layout)
+    return learn_category(column)
+
+
+def learn_number(column: pd.Series) -> NumberStatistics:
+    """Centre, scale and bin edges of a number column; robust, so that outliers do not set them.
+
+    The centre is the median and the scale the interquartile range / 1.349; where that is 0 the
+    standard deviation, and 1 for a constant.
+    """
+    values = cells.numbers(column)
+    present = values[~np.isnan(values)]
+    if not len(present):
+        return NumberStatistics(0.0, 1.0, 0.0, 0.0, len(values))
+    center, scale = _center_and_scale(present)
+    edges = _edges(clip_smoothly((present - center) / scale))
+    low, high = float(present.min()), float(present.max())
+    return NumberStatistics(center, scale, low, high, len(values) - len(present), edges)
+
+
+def learn_category(column: pd.Series) -> CategoryStatistics:
+    """The vocabulary by falling count, then name; rare values are left to the code of unknown."""
+    codes, distinct = cells.codes_and_texts(column)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    rare = max(2, min(10, len(codes) // 5000))  # too rare to learn an embedding from
+    ranked = sorted(zip(-counts, distinct, strict=True))
+    kept = [(name, int(-count)) for count, name in ranked if -count >= rare][:MAXIMUM_VOCABULARY]
+    missing = int((codes < 0).sum())
+    return CategoryStatistics(tuple(n for n, _ in kept), tuple(c for _, c in kept), missing)
+
+
+def learn_time(column: pd.Series, layout: str | None) -> TimeStatistics:
+    """Seconds since 1970, and the places in year, week and day where these vary."""
+    values = cells.seconds(column, layout)
+    present = values[~np.isnan(values)]
+    if not len(present):
+        return TimeStatistics(0.0, 1.0, len(values), ("seconds",), layout)
+    center, scale = _center_and_scale(present)
+    parts = ["seconds"]
+    if np.ptp(present) > _YEAR / 6:
+        parts += ["year_sin", "year_cos"]
+    if len(np.unique(np.floor(present / _DAY) % 7)) > 1:
+        parts += ["week_sin", "week_cos"]
+    if len(np.unique(present % _DAY)) > 1:
+        parts += ["day_sin", "day_cos"]
+    return TimeStatistics(center, scale, len(values) - len(present), tuple(parts), layout)
+
+
+def target_classes(column: pd.Series) -> CategoryStatistics:
+    """The classes in order: as numbers where all are numbers, else by name."""
+    codes, distinct = cells.codes_and_texts(column)
+    counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    order = _class_order(distinct)
+    return CategoryStatistics(
+        tuple(str(distinct[i]) for i in order),
+        tuple(int(counts[i]) for i in order),
+        int((codes < 0).sum()),
+    )
+
+
+def target_number(column: pd.Series) -> NumberStatistics:
+    """Mean and standard deviation of a number to be learned (its squared error is minimised)."""
+    values = cells.numbers(column)
+    present = values[~np.isnan(values)]
+    low, high = float(present.min()), float(present.max())
+    scale = float(present.std())
+    missing = len(values) - len(present)
+    return NumberStatistics(float(present.mean()), scale if scale > 0 else 1.0, low, high, missing)
+
+
+def _class_order(distinct: Array) -> list[int]:
+    numbers = cells.parse_numbers(distinct)
+    if np.isnan(numbers).any():
+        return sorted(range(len(distinct)), key=lambda i: str(distinct[i]))
+    return sorted(range(len(distinct)), key=lambda i: float(numbers[i]))
+
+
+def _center_and_scale(present: Array) -> tuple[float, float]:
+    low, center, high = (float(q) for q in np.quantile(present, [0.25, 0.5, 0.75]))
+    scale = (high - low) / NORMAL_IQR
+    if not scale > 0:
+        scale = float(present.std())
+    return center, scale if scale > 0 else 1.0
+
+
+def _edges(encoded: Array) -> tuple[float, ...]:
+    """At most 49 increasing edges: every value where they are few, else quantiles."""
+    encoded = encoded.astype(np.float32)
+    distinct = np.unique(encoded)
+    if len(distinct) > BINS + 1:
+        distinct = np.unique(np.quantile(encoded, np.linspace(0, 1, BINS + 1), method="nearest"))
+    return tuple(float(edge) for edge in distinct)

@@ -1,0 +1,68 @@
+"""Raw: a data set as it was read, before anything is inferred of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fathom.core.schema import Kind
+from fathom.data.table import Table
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row or file that could not be used: `where` names it for people, `reason` says why."""
+
+    where: str
+    reason: str
+
+
+def row_number(row: int) -> str:
+    """Name a row that comes from no file."""
+    return f"row {row}"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """All rows that were read, given splits concatenated.
+
+    `name` is what a run is called by default; `source` the path or name as the user gave it, empty
+    for objects in memory. `given_split` (n,) holds 'train', 'validation' or 'test' for each row, or
+    is None where the data gives no split. `kinds` and `target` are what the format itself declares.
+    `problems` lists what could not be read; `digest` is the SHA-256 of the content, 'sha256:…';
+    `where` names a row for people.
+    """
+
+    name: str
+    source: str
+    table: Table
+    given_split: np.ndarray[Any, Any] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    target: str | None = None
+    problems: tuple[Problem, ...] = ()
+    digest: str = ""
+    where: Callable[[int], str] = row_number
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def locate(self, row: int) -> str:
+        """Name row `row` of the table for people: 'reviews.csv line 17', 'train/cat/7.png'."""
+        return self.where(int(row))
+
+    def take(self, rows: Any) -> Raw:
+        """The rows at `rows` (integer positions or a Boolean mask), each still located rightly."""
+        positions = np.asarray(rows)
+        if positions.dtype == bool:
+            positions = np.flatnonzero(positions)
+        before = self.where
+        given = None if self.given_split is None else self.given_split[positions]
+        return replace(
+            self,
+            table=self.table.take(positions),
+            given_split=given,
+            where=lambda row: before(int(positions[row])),
+        )

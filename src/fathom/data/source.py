@@ -1,0 +1,108 @@
+"""ArraySource: a data set that is resident in memory. A batch is a gather."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fathom.core.batch import Batch
+from fathom.core.errors import DataError
+from fathom.core.randomness import torch_generator
+
+Augmentation = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+
+
+class ArraySource:
+    """Endless shuffled batches of n examples, held as tensors with first axis n.
+
+    The order is a pure function of (seed, epoch, rank, world_size), and the position is one
+    integer, the number of batches given so far; resuming is a jump. Each epoch drops what does not
+    fill its last batch, drawn anew every time; a data set smaller than one batch is one batch. Of
+    `world_size` processes each sees its own part of every epoch. `augment(inputs, generator)`
+    changes a batch with a generator that depends on the position alone. Tensors stay on the device,
+    and of the type, that they come in.
+
+    Raises DataError for a data set without examples.
+    """
+
+    unit: Literal["examples", "tokens", "steps"] = "examples"
+
+    def __init__(
+        self,
+        inputs: Mapping[str, Tensor],
+        targets: Tensor | None,
+        *,
+        batch_size: int,
+        seed: int,
+        augment: Augmentation | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.inputs = dict(inputs)
+        self.targets = targets
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.augment = augment
+        self.position = 0
+        first = next(iter(self.inputs.values()))
+        self.count, self.device = len(first), first.device
+        own = self.count // world_size
+        if own == 0:
+            raise DataError(
+                f"There are {self.count} examples to train on, too few for {world_size} "
+                f"process{'es' if world_size > 1 else ''}: give more rows."
+            )
+        self.batch_size = min(batch_size, own)
+        self.batches_per_epoch = own // self.batch_size
+        self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.position / self.batches_per_epoch
+
+    def batches(self, act: Any = None) -> Iterator[Batch]:
+        """Batches from the present position on, without end."""
+        while True:
+            position = self.position
+            self.position += 1  # before the hand-over: a saved position counts the batch in use
+            yield self._batch(position)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved position."""
+        self.position = int(state["position"])
+
+    def feedback(self, indices: Tensor, priorities: Tensor) -> None:
+        """Do nothing: every example is equally due."""
+
+    def order(self, epoch: int) -> Tensor:
+        """The examples of one epoch in their order, for this rank: (batches · batch_size,) int64.
+
+        All ranks draw the same permutation and take every world_size-th entry, so that no example
+        is seen by two of them.
+        """
+        if self._order is None or self._order[0] != epoch:
+            generator = torch_generator(self.seed, "order", epoch)
+            order = torch.randperm(self.count, generator=generator)[self.rank :: self.world_size]
+            used = self.batches_per_epoch * self.batch_size
+            self._order = epoch, order[:used].to(self.device)
+        return self._order[1]
+
+    def _batch(self, position: int) -> Batch:
+        epoch, place = divmod(position, self.batches_per_epoch)
+        start = place * self.batch_size
+        indices = self.order(epoch)[start : start + self.batch_size]
+        inputs = {name: tensor.index_select(0, indices) for name, tensor in self.inputs.items()}
+        targets = None if self.targets is None else self.targets.index_select(0, indices)
+        if self.augment is not None:
+            names = "augment", position, self.rank
+            inputs = self.augment(
+                inputs, torch_generator(self.seed, *names, device=str(self.device))
+            )
+        return Batch(inputs, targets, indices)

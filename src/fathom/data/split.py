@@ -1,0 +1,242 @@
+"""Splitting: train, validation, calibration and test rows, so that nothing leaks between them.
+
+Given splits are never altered. What is missing is cut: stratified by class (or by tenths of a
+number), with groups and copies of a row on one side, or along the time that orders the rows.
+A split is a pure function of data and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from fathom.core.errors import DataError
+from fathom.core.prediction import Array
+from fathom.core.randomness import numpy_generator
+from fathom.core.schema import Field, Schema
+from fathom.data import cells
+from fathom.data.hashing import copies, hash_inputs
+from fathom.data.prepare import target_values
+from fathom.data.raw import Raw
+
+PARTS = ("train", "validation", "calibration", "test")
+SMALL = 2000  # below this many rows, a larger share is needed to measure anything
+SHARES = {"test": 0.15, "validation": 0.10, "calibration": 0.05}
+SMALL_SHARES = {"test": 0.20, "validation": 0.125, "calibration": 0.075}
+CAPS = {"test": 20_000, "validation": 6_000, "calibration": 3_000}
+"""More rows than these hardly narrow an interval, and are better spent on training."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Row positions (int64, increasing) of each part, and a sentence on how they came about."""
+
+    train: Array
+    validation: Array
+    calibration: Array
+    test: Array
+    how: str
+
+    def parts(self) -> dict[str, Array]:
+        """The parts by name."""
+        return {name: getattr(self, name) for name in PARTS}
+
+
+def split(raw: Raw, schema: Schema, *, seed: int) -> Splits:
+    """Positions of every row of `raw` in exactly one part.
+
+    Raises DataError where groups or times are too few to make the parts that are missing.
+    """
+    part = np.full(len(raw), "train", dtype=object)
+    if raw.given_split is not None:
+        part[:] = raw.given_split
+    wanted = [name for name in ("test", "validation", "calibration") if not (part == name).any()]
+    order = next((f for f in schema.fields if f.role == "order"), None)
+    if order is not None:
+        way = _cut_by_order(raw, order, part, wanted)
+    else:
+        way = _cut_by_units(raw, schema, part, wanted, seed)
+    how = _sentence(raw, part, wanted, way)
+    rows = {name: np.flatnonzero(part == name) for name in PARTS}
+    return Splits(**rows, how=how)
+
+
+def part_sizes(rows: int, wanted: Sequence[str]) -> dict[str, int]:
+    """How many of `rows` each wanted part gets: a share that is larger for small data, capped."""
+    shares = SMALL_SHARES if rows < SMALL else SHARES
+    return {p: max(1, min(round(shares[p] * rows), CAPS[p])) for p in wanted}
+
+
+def _cut_by_units(raw: Raw, schema: Schema, part: Array, wanted: list[str], seed: int) -> str:
+    """Assign `wanted` parts in place: whole units, systematically along the strata."""
+    pool = np.flatnonzero(part == "train")
+    within = raw.take(pool)
+    units, way = _units(within, schema)
+    strata = _strata(within, schema)
+    sizes = np.bincount(units)
+    _require_units(raw, schema, len(sizes), wanted)
+    first = np.full(len(sizes), len(units))
+    np.minimum.at(first, units, np.arange(len(units)))
+    free = np.ones(len(sizes), dtype=bool)
+    if schema.task == "classification":
+        free[_kept_for_training(units, strata, numpy_generator(seed, "split", "train"))] = False
+    spare = len(wanted) - (schema.task == "classification")  # units that later parts still need
+    for name, rows in part_sizes(len(pool), wanted).items():
+        generator = numpy_generator(seed, "split", name)
+        chosen = _systematic(strata[first], sizes, free, rows, generator)[: free.sum() - spare]
+        _require_some(raw, chosen, name)
+        spare -= 1
+        free[chosen] = False
+        part[pool[np.isin(units, chosen)]] = name
+    by = "class" if schema.task == "classification" else "tenths of the target"
+    return f"stratified by {by}{way}"
+
+
+def _systematic(
+    strata: Array, sizes: Array, free: Array, rows: int, generator: np.random.Generator
+) -> Array:
+    """Units with about `rows` rows in all: every k-th along (stratum, size), in random order.
+
+    Systematic sampling takes its share of every stratum, and of the whole, to within one unit.
+    """
+    candidates = np.flatnonzero(free)
+    keys = (generator.random(len(candidates)), -sizes[candidates], strata[candidates])
+    candidates = candidates[np.lexsort(keys)]
+    share = min(1.0, rows / max(1, int(sizes[candidates].sum())))
+    ticks = np.floor(np.arange(len(candidates) + 1) * share + generator.random())
+    chosen = candidates[np.diff(ticks) > 0]
+    if len(chosen) or not len(candidates):
+        return chosen
+    return np.asarray(generator.choice(candidates, 1))
+
+
+def _kept_for_training(units: Array, classes: Array, generator: np.random.Generator) -> Array:
+    """Units that stay in train so that it has every class: as few as a greedy choice needs."""
+    pairs = pd.DataFrame({"unit": units, "label": classes}).drop_duplicates()
+    pairs = pairs.iloc[generator.permutation(len(pairs))]
+    if (pairs["unit"].value_counts() == 1).all():
+        return np.asarray(pairs.drop_duplicates("label")["unit"])
+    kept: list[int] = []
+    uncovered = set(pairs["label"])
+    by_unit = pairs.groupby("unit")["label"].agg(set).to_dict()
+    for label, unit in zip(pairs["label"], pairs["unit"], strict=True):
+        if label in uncovered:
+            kept.append(int(unit))
+            uncovered -= by_unit[unit]
+    return np.array(kept, dtype=np.int64)
+
+
+def _strata(raw: Raw, schema: Schema) -> Array:
+    """The class of each row, or the tenth of the target that it lies in, as int64 codes."""
+    values = target_values(raw, schema)
+    if schema.task == "classification":
+        return np.asarray(pd.factorize(values)[0], dtype=np.int64)
+    ranks = pd.Series(values).rank(method="first").to_numpy() - 1
+    bins = min(10, max(1, len(values) // 10))
+    return np.asarray(ranks * bins // max(1, len(values)), dtype=np.int64)
+
+
+def _units(raw: Raw, schema: Schema) -> tuple[Array, str]:
+    """The unit that each row belongs to, int64 codes without gaps, and how to say it."""
+    hashes = hash_inputs(schema, raw.table)
+    copied = copies(schema, raw.table, hashes)
+    rows = np.arange(len(raw), dtype=np.int64)
+    of_copies = rows.copy()
+    of_copies[copied] = len(raw) + pd.factorize(hashes[copied])[0]
+    how_copies = f"; {int(copied.sum()):,} rows that are copies of others kept together"
+    group = next((f for f in schema.fields if f.role == "group"), None)
+    if group is None:
+        return _codes(of_copies), how_copies if copied.any() else ""
+    of_groups = rows.copy()
+    codes, _ = cells.codes_and_texts(cells.scalars(raw.table, group.name))
+    of_groups[codes >= 0] = len(raw) + codes[codes >= 0]  # a row without a group stands alone
+    how = f"; rows of one {group.name} kept together"
+    joined = _joined(_codes(of_groups), _codes(of_copies))
+    if copied.any() and np.bincount(joined).max() <= max(
+        np.bincount(_codes(of_groups)).max(), len(raw) // 10
+    ):
+        return joined, how + how_copies
+    return _codes(of_groups), how
+
+
+def _joined(first: Array, second: Array) -> Array:
+    """Connected components of two partitions of the rows."""
+    offset = int(first.max()) + 1
+    total = offset + int(second.max()) + 1
+    edges = coo_matrix((np.ones(len(first)), (first, second + offset)), shape=(total, total))
+    _, component = connected_components(edges, directed=False)
+    return _codes(component[first])
+
+
+def _codes(labels: Array) -> Array:
+    return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
+
+
+def _require_units(raw: Raw, schema: Schema, units: int, wanted: list[str]) -> None:
+    if units > len(wanted):
+        return
+    group = next((f.name for f in schema.fields if f.role == "group"), None)
+    column = f"--group {group} makes" if group else "it has"
+    raise DataError(
+        f"{raw.name} cannot be split: {column} {units} separate groups of rows, and "
+        f"{len(wanted) + 1} are needed for {', '.join(('train', *wanted))}."
+    )
+
+
+def _require_some(raw: Raw, chosen: Array, name: str) -> None:
+    if len(chosen):
+        return
+    raise DataError(
+        f"{raw.name} has too few rows, or groups of rows, to set some of them aside for {name} "
+        "while every class keeps one to train on: add rows, or group by a finer column."
+    )
+
+
+def _cut_by_order(raw: Raw, order: Field, part: Array, wanted: list[str]) -> str:
+    """Assign `wanted` parts in place, newest rows to test; equal times are never separated."""
+    pool = np.flatnonzero(part == "train")
+    times = order_values(raw, order)[pool]
+    ranked = np.argsort(np.where(np.isnan(times), -np.inf, times), kind="stable")
+    times = np.nan_to_num(times[ranked], nan=-np.inf)
+    starts = np.flatnonzero(times[1:] > times[:-1]) + 1
+    names = [name for name in ("validation", "calibration", "test") if name in wanted]
+    if len(starts) < len(names):
+        raise DataError(
+            f"Column {order.name!r} has {len(starts) + 1} distinct values, too few to cut "
+            f"{', '.join(names)} off along it: order by a finer time, or leave --order out."
+        )
+    sizes = part_sizes(len(pool), names)
+    end = len(pool)
+    for left, name in zip(range(len(names) - 1, -1, -1), reversed(names), strict=True):
+        usable = starts[left:]
+        usable = usable[usable < end]  # `left` further cuts must fit below
+        cut = int(usable[np.abs(usable - (end - sizes[name])).argmin()])
+        part[pool[ranked[cut:end]]] = name
+        end = cut
+    return f"along {order.name}: the oldest rows train, the newest test"
+
+
+def order_values(raw: Raw, order: Field) -> Array:
+    """The column that orders the rows as float64, NaN where missing."""
+    column = cells.scalars(raw.table, order.name)
+    if order.kind == "time":
+        layout = getattr(order.statistics, "layout", None)
+        return cells.seconds(column, layout)
+    return cells.numbers(column)
+
+
+def _sentence(raw: Raw, part: Array, wanted: list[str], way: str) -> str:
+    counts = {name: int((part == name).sum()) for name in PARTS}
+    given = [name for name in PARTS if counts[name] and name not in wanted]
+    sizes = ", ".join(f"{counts[name]:,} {name}" for name in PARTS)
+    if raw.given_split is None:
+        return f"{sizes}; {way}."
+    if not wanted:
+        return f"{sizes}; all as given."
+    cut = " and ".join(name for name in PARTS if name in wanted)
+    return f"{sizes}; {', '.join(given[1:]) or 'train'} as given, {cut} cut from train, {way}."

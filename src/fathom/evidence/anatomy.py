@@ -1,0 +1,331 @@
+"""What happens inside? Layer by layer: shapes, activations, dead units, gradients, updates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fathom.core.budget import Budget
+from fathom.core.record import Figure, Grade, Record, not_applicable
+from fathom.evidence import wording
+from fathom.evidence.instruments import (
+    ACTIVATION_TYPES,
+    Call,
+    batch_of,
+    copied_network,
+    loss_of,
+    traced,
+    units_first,
+)
+from fathom.evidence.measure import evidence
+from fathom.evidence.subject import NETWORK, Subject
+
+EXAMPLES = 256
+HISTOGRAM_BINS = 30
+VALUES = 100_000  # of an activation histogram: a sample of that size draws the same picture
+POINTS = 300
+
+# A unit whose output is the same for every example tells nothing on. A twentieth of them costs
+# little; from a third on the layer is much narrower than it was paid for.
+GOOD_DEAD, FAIR_DEAD = 0.05, 0.33
+SATURATED = 0.01  # a sigmoid or tanh this close to its ends passes hardly any gradient on
+# Root-mean-square gradients of the first and the last stage: a hundredfold between them is common
+# in networks that learn well, a thousandfold is not.
+GOOD_RATIO, FAIR_RATIO = 100.0, 1000.0
+# Size of a step relative to the weights. About 0.001 is a common rule of thumb; Muon's steps are
+# larger and weights that shrink make it larger still, so the borders are wide.
+GOOD_UPDATE, FAIR_UPDATE = (1e-4, 5e-2), (1e-5, 3e-1)
+
+IDS = (
+    "anatomy.layers",
+    "anatomy.dead_units",
+    "anatomy.gradient_ratio",
+    "anatomy.update_ratio",
+)
+
+
+@dataclass
+class Stage:
+    """What was seen of one stage of the network."""
+
+    name: str
+    module: nn.Module
+    output: Tensor
+    grad_norm: float
+    dead: int = 0
+    units: int = 0
+    saturated: float | None = None
+    update_ratio: float | None = None
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the stage learns."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def grad_rms(self) -> float:
+        """Root mean square of its gradient: a norm that does not grow with the stage's size."""
+        return self.grad_norm / max(self.parameters, 1) ** 0.5
+
+
+def _seconds(subject: Subject) -> float:
+    predicting = subject.prediction_seconds(NETWORK, "validation")
+    share = EXAMPLES / max(len(subject.splits["validation"]), 1)
+    return 0.5 + 10 * predicting * min(share, 1.0)  # float32, and a backward pass
+
+
+@evidence("anatomy", "anatomy", IDS, _seconds)
+def measure(subject: Subject, budget: Budget) -> list[Record]:
+    """Records of layers, dead units, gradient ratio and update ratio, on validation examples."""
+    network = copied_network(subject)
+    limit = subject.sample_size("anatomy", EXAMPLES)
+    examples = subject.examples("validation").sample(limit, subject.generator("anatomy"))
+    stages = _observe(subject, network, examples)
+    curves = update_curves(subject.log, network)
+    for stage in stages:
+        if stage.name in curves:
+            stage.update_ratio = float(np.median(curves[stage.name][1]))
+    records = [_layers(stages), _dead_units(stages), _gradient_ratio(stages), _updates(curves)]
+    return [_with_sample(record, len(examples)) for record in records]
+
+
+def _with_sample(record: Record, n: int) -> Record:
+    if record.status != "measured" or record.id == "anatomy.update_ratio":
+        return record
+    changes = {key: getattr(record, key) for key in record.__struct_fields__}
+    return Record(**{**changes, "n": n, "split": "validation"})
+
+
+def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:
+    """One forward and one backward pass, in evaluation mode, with a hook on every stage."""
+    batch = batch_of(subject, examples)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda module, inputs, output: outputs.__setitem__(name, output.detach())
+
+    named = network.stages()
+    handles = [module.register_forward_hook(keep(name)) for name, module in named]
+    with traced(network) as calls:
+        loss_of(subject, network, batch).backward()
+    for handle in handles:
+        handle.remove()
+    stages = [
+        Stage(name, module, outputs[name], gradient_norm(module.parameters()))
+        for name, module in named
+    ]
+    for stage in stages:
+        _look_at_activations(stage, calls)
+    return stages
+
+
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
+    """The norm of all gradients together; 0 where there are none."""
+    squares = [float(p.grad.double().square().sum()) for p in parameters if p.grad is not None]
+    return float(sum(squares) ** 0.5)
+
+
+def _look_at_activations(stage: Stage, calls: list[Call]) -> None:
+    inside = set(stage.module.modules())
+    shares = []
+    for call in calls:
+        if call.module not in inside or not isinstance(call.module, ACTIVATION_TYPES):
+            continue
+        dead = dead_units(call.output)
+        stage.dead += int(dead.sum())
+        stage.units += len(dead)
+        share = saturated_share(call.module, call.output)
+        shares += [] if share is None else [share]
+    stage.saturated = float(np.mean(shares)) if shares else None
+
+
+def dead_units(output: Tensor) -> Tensor:
+    """Which units of an activation's output (B, U, ...) never vary, (U,) Boolean.
+
+    A rectified unit that never fires is always 0. The same test finds the dead units of smooth
+    activations, which are never exactly 0.
+    """
+    units = units_first(output)
+    spread = units.amax(dim=1) - units.amin(dim=1)
+    return spread <= 1e-6 * output.detach().abs().max()
+
+
+def saturated_share(module: nn.Module, output: Tensor) -> float | None:
+    """The share of a sigmoid's or tanh's outputs at its ends; None for other activations."""
+    if isinstance(module, nn.Sigmoid):
+        distance = torch.minimum(output, 1 - output)
+    elif isinstance(module, nn.Tanh):
+        distance = (1 - output.abs()) / 2
+    else:
+        return None
+    return float((distance < SATURATED).float().mean())
+
+
+def _layers(stages: list[Stage]) -> Record:
+    parameters = sum(stage.parameters for stage in stages)
+    names = ", ".join(stage.name for stage in stages)
+    return Record(
+        "anatomy.layers",
+        "anatomy",
+        sentence=(
+            f"The network computes its answer in {wording.plural(len(stages), 'stage')} ({names}) "
+            f"with {parameters:,} learned numbers in all."
+        ),
+        value=float(len(stages)),
+        unit="stages",
+        method="hooks on every stage during one forward and one backward pass, without dropout",
+        figure=Figure("layers", {"rows": [_row(stage) for stage in stages]}),
+    )
+
+
+def _row(stage: Stage) -> dict[str, Any]:
+    output = stage.output.float()
+    return {
+        "name": stage.name,
+        "type": type(stage.module).__name__,
+        "output_shape": list(output.shape[1:]),
+        "parameters": stage.parameters,
+        "mean": float(output.mean()),
+        "std": float(output.std(correction=0)),
+        "dead_share": stage.dead / stage.units if stage.units else None,
+        "saturated_share": stage.saturated,
+        "grad_norm": stage.grad_norm if stage.parameters else None,
+        "update_ratio": stage.update_ratio,
+        "histogram": _histogram(output),
+    }
+
+
+def _histogram(output: Tensor) -> dict[str, list[float]]:
+    values = output.flatten().cpu().numpy()
+    values = values[:: max(1, len(values) // VALUES)]
+    counts, edges = np.histogram(values, bins=HISTOGRAM_BINS)
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def _dead_units(stages: list[Stage]) -> Record:
+    units, dead = sum(s.units for s in stages), sum(s.dead for s in stages)
+    if not units:
+        reason = "The network has no activation layers whose units could be dead."
+        return not_applicable("anatomy.dead_units", "anatomy", reason)
+    share = dead / units
+    grade: Grade = "good" if share < GOOD_DEAD else "fair" if share < FAIR_DEAD else "poor"
+    tail = "every unit takes part."
+    if dead:
+        worst = max(stages, key=lambda s: s.dead / max(s.units, 1))
+        tail = (
+            f"they take no part in any answer. Most are in {worst.name} ({worst.dead:,} of "
+            f"{worst.units:,})."
+        )
+    return Record(
+        "anatomy.dead_units",
+        "anatomy",
+        sentence=(
+            f"{wording.count(dead)} of {units:,} units ({wording.percent(share)}) give the same "
+            f"output for every example: {tail}"
+        ),
+        value=share,
+        method="units, or feature maps, behind an activation whose output never varies",
+        higher_is_better=False,
+        grade=grade,
+    )
+
+
+def _gradient_ratio(stages: list[Stage]) -> Record:
+    learned = [stage for stage in stages if stage.parameters]
+    if len(learned) < 2 or not learned[-1].grad_rms or not learned[0].grad_rms:
+        reason = "It takes two stages with gradients above zero to compare them."
+        return not_applicable("anatomy.gradient_ratio", "anatomy", reason)
+    ratio = learned[0].grad_rms / learned[-1].grad_rms
+    distance = max(ratio, 1 / ratio)
+    grade: Grade = "good" if distance < GOOD_RATIO else "fair" if distance < FAIR_RATIO else "poor"
+    meaning = "the error signal reaches the first stage well"
+    if grade != "good":
+        vanishing = "it vanishes on the way, so that the first stage hardly learns"
+        meaning = vanishing if ratio < 1 else "it explodes on the way, so that training is unstable"
+    return Record(
+        "anatomy.gradient_ratio",
+        "anatomy",
+        sentence=(
+            f"Going back from {learned[-1].name} to {learned[0].name} the gradient becomes "
+            f"{wording.number(ratio)} times as large: {meaning}."
+        ),
+        value=ratio,
+        method="root mean square gradient of the first stage over the last one's",
+        grade=grade,
+        figure=Figure(
+            "bars",
+            {
+                "labels": [stage.name for stage in learned],
+                "values": [stage.grad_rms for stage in learned],
+                "low": None,
+                "high": None,
+                "x_label": "root mean square gradient",
+                "highlight": None,
+            },
+        ),
+    )
+
+
+def update_curves(
+    log: list[dict[str, Any]], network: Any
+) -> dict[str, tuple[list[int], list[float]]]:
+    """Stage name to steps and update ratios: the norm of a step over the norm of the weights."""
+    owner = {id(p): name for name, module in network.stages() for p in module.parameters()}
+    stage_of = {name: owner.get(id(p)) for name, p in network.named_parameters()}
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    for line in log:
+        if line.get("kind") != "layers":
+            continue
+        squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for parameter, norms in line["layers"].items():
+            stage = stage_of.get(parameter)
+            if stage is not None:
+                squares[stage][0] += norms["update_norm"] ** 2
+                squares[stage][1] += norms["weight_norm"] ** 2
+        for stage, (update, weight) in squares.items():
+            if weight > 0 and np.isfinite(update):
+                steps, ratios = curves.setdefault(stage, ([], []))
+                steps.append(line["step"])
+                ratios.append((update / weight) ** 0.5)
+    return curves
+
+
+def _updates(curves: dict[str, tuple[list[int], list[float]]]) -> Record:
+    if not curves:
+        reason = "The training log holds no sizes of weights and updates."
+        return not_applicable("anatomy.update_ratio", "anatomy", reason)
+    medians = {name: float(np.median(ratios)) for name, (_, ratios) in curves.items()}
+    value = float(np.median(list(medians.values())))
+    grade: Grade = "poor"
+    if GOOD_UPDATE[0] <= value <= GOOD_UPDATE[1]:
+        grade = "good"
+    elif FAIR_UPDATE[0] <= value <= FAIR_UPDATE[1]:
+        grade = "fair"
+    said = "a healthy size"
+    if grade != "good":
+        said = "rather small: it may have learned too slowly"
+        if value > GOOD_UPDATE[1]:
+            said = "rather large: it may have jumped over good weights"
+    series = []
+    for name, (steps, ratios) in curves.items():
+        every = max(1, len(steps) // POINTS)
+        series.append({"name": name, "x": steps[::every], "y": ratios[::every]})
+    labels = {"x_label": "step", "y_label": "step over weights", "log_y": True}
+    return Record(
+        "anatomy.update_ratio",
+        "anatomy",
+        sentence=(
+            f"A training step changed the weights by {wording.percent(value)} of their size, "
+            f"{said}."
+        ),
+        value=value,
+        method="norm of the step over norm of the weights; median over training, then over stages",
+        grade=grade,
+        figure=Figure("curves", {"series": series, **labels}),
+    )

@@ -1,0 +1,198 @@
+"""Can its probabilities be believed? Expected calibration error before and after the temperature.
+
+Guo et al. 2017 (arXiv 1706.04599); bins of equal mass, because bins of equal width leave most
+examples of a good network in the last one (Nixon et al. 2019, arXiv 1904.01685).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+from fathom.core.budget import Budget
+from fathom.core.prediction import Array, ClassPrediction
+from fathom.core.record import Figure, Grade, Record, not_applicable
+from fathom.evidence import wording
+from fathom.evidence.intervals import LEVEL, Estimate, draws_for
+from fathom.evidence.measure import evidence
+from fathom.evidence.subject import NETWORK, Subject
+
+BINS = 15
+# Within two points of the truth a stated confidence can be acted upon as it stands; beyond five
+# one stated 'ninety per cent' may well be eighty-five.
+GOOD_ERROR, FAIR_ERROR = 0.02, 0.05
+
+
+class Reliability(NamedTuple):
+    """Per bin, from the least confident: mean confidence, share right, and how many, (B,)."""
+
+    confidence: Array
+    accuracy: Array
+    count: Array
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: mean distance of confidence from accuracy."""
+        apart = np.abs(self.confidence - self.accuracy)
+        return float(np.sum(self.count * apart) / self.count.sum())
+
+
+def bin_of(confidence: Array, bins: int = BINS) -> Array:
+    """The bin of each confidence (n,), 0 to `bins` - 1: equally many in each, equal ones together.
+
+    Where confidences repeat there may be fewer bins, numbered without gaps.
+    """
+    ranks = np.searchsorted(np.sort(confidence), confidence)  # equal values share the lowest rank
+    places = np.minimum(ranks * bins // max(len(confidence), 1), bins - 1)
+    return np.unique(places, return_inverse=True)[1]
+
+
+def reliability(confidence: Array, right: Array) -> Reliability:
+    """Confidence against accuracy in bins of equal mass; `right` (n,) Boolean."""
+    places = bin_of(confidence)
+    count = np.bincount(places)
+    mean_confidence = np.bincount(places, weights=confidence) / count
+    return Reliability(mean_confidence, np.bincount(places, weights=right) / count, count)
+
+
+def calibration_error(confidence: Array, right: Array, generator: np.random.Generator) -> Estimate:
+    """Expected calibration error with a basic bootstrap interval over fixed bins.
+
+    Noise can only add to an error that is a mean of absolute values, and resampling adds it once
+    more; the basic interval (2 e - quantiles) takes that second helping off again.
+    """
+    value = reliability(confidence, right).error
+    draws = _resampled(bin_of(confidence), confidence - right, generator)
+    low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    ends = max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))
+    method = f"top class, {BINS} bins of equal mass, basic bootstrap, {len(draws):,} draws"
+    return Estimate(value, min(ends[0], value), max(ends[1], value), method)
+
+
+def _resampled(places: Array, apart: Array, generator: np.random.Generator) -> Array:
+    """Errors of bootstrap samples of rows: `places` (n,) bins, `apart` (n,) confidence - right."""
+    n, bins = len(apart), int(places.max()) + 1
+    errors = np.empty(draws_for(n))
+    for draw in range(len(errors)):
+        rows = generator.integers(0, n, size=n)
+        sums = np.bincount(places[rows], weights=apart[rows], minlength=bins)
+        errors[draw] = np.abs(sums).sum() / n
+    return errors
+
+
+def chance_error(confidence: Array, generator: np.random.Generator, draws: int = 200) -> float:
+    """The error that perfectly calibrated probabilities would show by chance in so few examples."""
+    places = bin_of(confidence)
+    n = len(confidence)
+    total = 0.0
+    for _ in range(draws):
+        right = generator.random(n) < confidence
+        total += float(np.abs(np.bincount(places, weights=confidence - right)).sum()) / n
+    return total / draws
+
+
+def _seconds(subject: Subject) -> float:
+    return 2.0 + subject.prediction_seconds(NETWORK, "test")
+
+
+@evidence("calibration", "calibration", ("calibration.ece_before", "calibration.ece"), _seconds)
+def measure(subject: Subject, budget: Budget) -> list[Record]:
+    """`calibration.ece_before` (temperature 1) and `calibration.ece` (as it is used), on test."""
+    after = subject.predict(NETWORK, "test")
+    ids = ("calibration.ece_before", "calibration.ece")
+    if not isinstance(after, ClassPrediction):
+        reason = "Calibration is about class probabilities, and this network predicts a number."
+        return [not_applicable(id, "calibration", reason) for id in ids]
+    targets = subject.targets("test")
+    temperature = subject.model.trust.temperature
+    before = at_temperature_one(after, temperature)
+    return [
+        _record(subject, ids[0], before, targets, temperature, None),
+        _record(subject, ids[1], after, targets, temperature, _figure(before, after, targets)),
+    ]
+
+
+def at_temperature_one(prediction: ClassPrediction, temperature: float) -> ClassPrediction:
+    """What was said before calibration: the logits are the log-probabilities times temperature."""
+    tiny = np.finfo(np.float64).tiny
+    logs = np.log(np.maximum(prediction.probs, tiny))
+    return ClassPrediction(prediction.labels, softmax(temperature * logs, axis=1))
+
+
+def _record(
+    subject: Subject,
+    id: str,
+    prediction: ClassPrediction,
+    targets: Array,
+    temperature: float,
+    figure: Figure | None,
+) -> Record:
+    confidence, right = prediction.probs.max(axis=1), prediction.codes == targets
+    estimate = calibration_error(confidence, right, subject.generator(id))
+    chance = chance_error(confidence, subject.generator(id, "chance"))
+    grade: Grade = "poor"
+    if estimate.value < GOOD_ERROR or estimate.value <= chance:
+        grade = "good"
+    elif estimate.value < FAIR_ERROR:
+        grade = "fair"
+    words = _before if id.endswith("before") else _after
+    return Record(
+        id,
+        "calibration",
+        sentence=words(confidence, right, estimate, chance, temperature),
+        value=estimate.value,
+        interval=estimate.interval,
+        n=len(targets),
+        split="test",
+        method=estimate.method,
+        higher_is_better=False,
+        grade=grade,
+        figure=figure,
+    )
+
+
+def _leaning(confidence: Array, right: Array) -> str:
+    """Over- or under-confident, or neither: mean confidence against accuracy, two deviations."""
+    lean, spread = float(np.mean(confidence - right)), float(np.std(confidence - right))
+    if abs(lean) <= 2 * spread / np.sqrt(len(right)):
+        return "neither over- nor under-confident on the whole"
+    return "over-confident" if lean > 0 else "under-confident"
+
+
+def _before(
+    confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
+) -> str:
+    return (
+        f"Before calibration the network was {_leaning(confidence, right)}: it claimed "
+        f"{wording.percent(float(confidence.mean()))} confidence on average and was right in "
+        f"{wording.percent(float(right.mean()))} of cases; its stated confidence was off by "
+        f"{wording.percent(estimate.value)} ({_between(estimate)})."
+    )
+
+
+def _after(
+    confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
+) -> str:
+    return (
+        f"As it is used, with its outputs divided by a temperature of "
+        f"{wording.number(temperature)}, the network is {_leaning(confidence, right)}: it claims "
+        f"{wording.percent(float(confidence.mean()))} on average and is right in "
+        f"{wording.percent(float(right.mean()))} of cases. Its stated confidence is off by "
+        f"{wording.percent(estimate.value)} ({_between(estimate)}); perfect probabilities would "
+        f"seem off by {wording.percent(chance)} by chance among {len(right):,} examples."
+    )
+
+
+def _between(estimate: Estimate) -> str:
+    low, high = wording.digits(estimate.low), wording.percent(estimate.high)
+    return f"95 % interval {low} to {high}"
+
+
+def _figure(before: ClassPrediction, after: ClassPrediction, targets: Array) -> Figure:
+    def curve(prediction: ClassPrediction) -> dict[str, Any]:
+        bins = reliability(prediction.probs.max(axis=1), prediction.codes == targets)
+        return {key: values.tolist() for key, values in bins._asdict().items()}
+
+    return Figure("reliability", {"before": curve(before), "after": curve(after)})

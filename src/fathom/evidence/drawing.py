@@ -1,0 +1,60 @@
+"""Real examples as a person sees them: pictures as data URIs, rows as text."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+from fathom.evidence.subject import Subject
+
+SIDE = 96  # pixels: smaller pictures are enlarged to about this, each pixel a sharp square
+LARGEST = 256
+COLUMNS = 12  # of a row that is shown: more does not fit a page
+LENGTH = 80  # characters of one cell
+
+
+def data_uri(pixels: Array) -> str:
+    """A picture (C, H, W) uint8 with one or three channels as a PNG data URI."""
+    channels = pixels if len(pixels) in (1, 3) else pixels[:1]
+    array = np.moveaxis(channels, 0, -1)
+    picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if len(channels) == 1 else array))
+    factor = max(1, round(SIDE / max(picture.size)))
+    if factor > 1:
+        size = (picture.width * factor, picture.height * factor)
+        picture = picture.resize(size, Image.Resampling.NEAREST)
+    picture.thumbnail((LARGEST, LARGEST))
+    file = io.BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def picture_of(subject: Subject, examples: Examples, position: int) -> str | None:
+    """The first picture of an example; None where it has none."""
+    for field in subject.schema.of_kind("image"):
+        if field.name in examples.inputs:
+            return data_uri(examples.inputs[field.name][position])
+    return None
+
+
+def row_of(subject: Subject, examples: Examples, position: int) -> dict[str, str] | None:
+    """The raw values of an example's scalar inputs; None where it has none."""
+    row = int(examples.rows[position])
+    columns = {f.name: subject.table[f.name] for f in subject.schema.inputs if f.kind != "image"}
+    shown = list(columns.items())[:COLUMNS]
+    return {name: text_of(column, row) for name, column in shown} or None
+
+
+def text_of(column: Any, row: int) -> str:
+    """A cell in few characters."""
+    value = column.iloc[row] if isinstance(column, pd.Series) else column[row]
+    if np.ndim(value) == 0 and pd.isna(value):
+        return "missing"
+    text = f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"

@@ -1,0 +1,80 @@
+"""Instruments for looking inside a network: a copy of it, tensors of examples, a trace of calls."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fathom.core.batch import Batch
+from fathom.core.examples import Examples
+from fathom.core.randomness import torch_generator
+from fathom.evidence.subject import Subject
+from fathom.networks import ACTIVATIONS
+
+ACTIVATION_TYPES = tuple({type(make()) for _, make in ACTIVATIONS.items()})
+
+
+@dataclass
+class Call:
+    """One call of a module without children: what went in and what came out."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    output: Tensor
+
+
+def copied_network(subject: Subject) -> Any:
+    """A copy in evaluation mode and float32, so that no gradient or hook touches the shipped one."""
+    network = copy.deepcopy(subject.model.network).float().eval()
+    return network.requires_grad_(True)
+
+
+def batch_of(subject: Subject, examples: Examples) -> Batch:
+    """Examples with targets as one batch on the network's device."""
+    device = subject.model.device
+    tensors = {n: torch.as_tensor(np.ascontiguousarray(a)) for n, a in examples.inputs.items()}
+    assert examples.targets is not None
+    targets = subject.task.encode_targets(examples.targets).to(device)
+    return Batch({name: tensor.to(device) for name, tensor in tensors.items()}, targets)
+
+
+def loss_of(subject: Subject, network: nn.Module, batch: Batch) -> Tensor:
+    """The loss that was trained on, for one batch, as the first phase of the task defines it."""
+    generator = torch_generator(subject.seed, "evidence", "loss", device=subject.model.device)
+    return subject.task.phases(network)[0].loss(network, batch, generator).value
+
+
+@contextmanager
+def traced(network: nn.Module) -> Iterator[list[Call]]:
+    """The calls of all modules without children, in the order in which they happen."""
+    calls: list[Call] = []
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            calls.append(Call(name, module, inputs, output))
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(remember(name))
+        for name, module in network.named_modules()
+        if not any(True for _ in module.children())
+    ]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def units_first(output: Tensor) -> Tensor:
+    """An output (B, U, ...) as (U, B * ...): all that each unit, or feature map, ever said."""
+    return output.detach().transpose(0, 1).flatten(1)

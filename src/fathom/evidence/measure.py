@@ -1,0 +1,71 @@
+"""Measure: one kind of evidence, with what it costs; and the registry of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fathom.core.budget import Budget, format_duration
+from fathom.core.record import Record, skipped
+from fathom.core.registry import Registry
+from fathom.evidence.scores import metrics_of
+from fathom.evidence.subject import Subject
+
+Run = Callable[[Subject, Budget], list[Record]]
+Estimate = Callable[[Subject], float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`run` measures, `seconds` foresees its cost, `ids` names its main records.
+
+    In an id `{metric}` stands for each metric of the task. `group` is the part of the report, empty where an id begins with it; `weight` the share of the evidence's time that it may claim
+    where there is too little for all.
+    """
+
+    name: str
+    group: str
+    ids: tuple[str, ...]
+    run: Run
+    seconds: Estimate
+    weight: float = 1.0
+
+    def measure(self, subject: Subject, budget: Budget) -> list[Record]:
+        """The records; `skipped` ones where the budget is spent or will not suffice."""
+        subject.reader = self.name
+        reason = self._too_little(subject, budget)
+        return self.skip(subject, reason) if reason else self.run(subject, budget)
+
+    def skip(self, subject: Subject, reason: str) -> list[Record]:
+        """A skipped record for each of the main ids, for one reason."""
+        names = [metric.name for metric in metrics_of(subject.task.name)]
+        ids = dict.fromkeys(id.format(metric=name) for id in self.ids for name in names)
+        return [skipped(id, self.group or id.split(".")[0], reason) for id in ids]
+
+    def _too_little(self, subject: Subject, budget: Budget) -> str:
+        """Why there is not time enough, or an empty string where there is."""
+        way_out = "Give a larger --budget to have it measured."
+        if budget.exhausted:
+            return f"The time for evidence was spent before {self.name} was measured. {way_out}"
+        needed = self.seconds(subject)
+        if needed <= budget.remaining:
+            return ""
+        return (
+            f"Measuring {self.name} would take about {format_duration(needed)}, and "
+            f"{format_duration(budget.remaining)} were left for it. {way_out}"
+        )
+
+
+EVIDENCE: Registry[Measure] = Registry("kind of evidence")
+
+
+def evidence(
+    name: str, group: str, ids: tuple[str, ...], seconds: Estimate, weight: float = 1.0
+) -> Callable[[Run], Run]:
+    """Decorator that enters a measuring function into the registry under `name`."""
+
+    def add(run: Run) -> Run:
+        EVIDENCE.register(name)(Measure(name, group, ids, run, seconds, weight))
+        return run
+
+    return add

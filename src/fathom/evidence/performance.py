@@ -1,0 +1,126 @@
+"""How good is the network? Every metric on the untouched test split, with 95 % intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fathom.core.budget import Budget
+from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.record import Figure, Grade, Record, not_applicable
+from fathom.evidence import wording
+from fathom.evidence.intervals import Estimate
+from fathom.evidence.measure import evidence
+from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.subject import NETWORK, Subject
+
+# A grade looks at how much of the constant answer's shortfall from perfection the network removes,
+# because 95 % right is poor where one class has 95 % of the rows. Half of it gone is a model that
+# people act upon; under a tenth is hardly better than always giving the same answer.
+GOOD_SKILL, FAIR_SKILL = 0.5, 0.1
+POINTS = 400  # of a scatter figure: more only hide each other
+
+SENTENCES = {
+    "accuracy": "The network classified {value} of {n} unseen examples correctly ({between}).",
+    "balanced_accuracy": "With every class counted alike, however rare, the network recognised "
+    "{value} of its examples ({between}).",
+    "macro_f1": "The F1 score, which asks both that what is said is right and that what is there "
+    "is found, is {value} of 1 on average over the classes ({between}).",
+    "roc_auc": "The ROC AUC is {value} ({between}): that often the network ranks an example of a "
+    "class above an example of another (0.5 is a coin toss, 1 is without a fault).",
+    "log_loss": "The log loss is {value} ({between}); it punishes confident mistakes most. 0 would "
+    "be perfect, and probabilities spread evenly over the {classes} classes give {even}.",
+    "rmse": "The network's predictions of {target} are off by {value} as a root mean square over "
+    "{n} unseen examples ({between}); large mistakes weigh most.",
+    "mae": "On average a prediction of {target} is off by {value} ({between}).",
+    "r2": "The network explains {explained} of how {target} varies (R² {value}, {between}; 1 would "
+    "be perfect, 0 is no better than always giving the mean).",
+}
+
+
+def _seconds(subject: Subject) -> float:
+    return 1.0 + subject.prediction_seconds(NETWORK, "test")
+
+
+@evidence("performance", "performance", ("performance.{metric}",), _seconds, weight=3.0)
+def measure(subject: Subject, budget: Budget) -> list[Record]:
+    """`performance.METRIC` for each metric of the task; the first carries the figure."""
+    targets = subject.targets("test")
+    prediction = subject.predict(NETWORK, "test")
+    records = []
+    for metric in metrics_of(subject.task.name):
+        id = f"performance.{metric.name}"
+        reason = metric.undefined(targets)
+        if reason:
+            records.append(not_applicable(id, "performance", reason))
+            continue
+        figure = None if records else figure_of(prediction, targets, subject)
+        records.append(_record(subject, metric, prediction, targets, figure))
+    return records
+
+
+def _record(
+    subject: Subject,
+    metric: Metric,
+    prediction: Prediction,
+    targets: Array,
+    figure: Figure | None,
+) -> Record:
+    estimate = metric.estimate(prediction, targets, subject.generator(metric.name))
+    return Record(
+        f"performance.{metric.name}",
+        "performance",
+        sentence=_sentence(metric, estimate, subject, len(targets)),
+        value=estimate.value,
+        interval=estimate.interval,
+        n=len(targets),
+        split="test",
+        method=estimate.method,
+        higher_is_better=metric.higher_is_better,
+        grade=grade(subject, metric, estimate.value, targets),
+        figure=figure,
+    )
+
+
+def _sentence(metric: Metric, estimate: Estimate, subject: Subject, n: int) -> str:
+    classes = len(subject.schema.labels)
+    return SENTENCES[metric.name].format(
+        value=metric.write(estimate.value),
+        between=metric.between(estimate),
+        n=f"{n:,}",
+        classes=classes,
+        even=wording.number(float(np.log(max(classes, 2)))),
+        target=subject.schema.target.name,
+        explained=wording.percent(max(0.0, estimate.value)),
+    )
+
+
+def grade(subject: Subject, metric: Metric, value: float, targets: Array) -> Grade:
+    """How much better than the constant answer: good, fair, poor; unknown without a constant."""
+    if "constant" not in subject.baselines:
+        return "unknown"
+    constant = subject.predict("constant", "test")
+    base = metric.estimate(constant, targets, subject.generator("grade")).value
+    perfect = 1.0 if metric.higher_is_better else 0.0
+    if base == perfect:
+        return "unknown"
+    skill = (value - base) / (perfect - base)
+    return "good" if skill >= GOOD_SKILL else "fair" if skill >= FAIR_SKILL else "poor"
+
+
+def figure_of(prediction: Prediction, targets: Array, subject: Subject) -> Figure:
+    """A confusion matrix, or predicted against true values."""
+    if isinstance(prediction, ClassPrediction):
+        size = len(prediction.labels)
+        pairs = np.asarray(targets) * size + prediction.codes
+        counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
+        return Figure("confusion", {"labels": list(prediction.labels), "counts": counts.tolist()})
+    some = subject.generator("scatter").permutation(len(targets))[:POINTS]
+    name = subject.schema.target.name
+    data = {
+        "x": np.asarray(targets, dtype=float)[some].tolist(),
+        "y": prediction.values[some].tolist(),
+        "x_label": f"true {name}",
+        "y_label": f"predicted {name}",
+        "diagonal": True,
+    }
+    return Figure("scatter", data)

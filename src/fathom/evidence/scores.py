@@ -1,0 +1,304 @@
+"""Metrics as evidence needs them: a value with its interval, and paired differences of two models.
+
+The values are those of `tasks.metrics` (a test holds them together); here each metric also knows
+what it is a function of, from which its interval follows: counts of a confusion matrix, means of
+row terms, or ranks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.schema import TaskName
+from fathom.evidence import wording
+from fathom.evidence.intervals import (
+    Estimate,
+    auc_interval,
+    auc_parts,
+    auc_variance,
+    bootstrap_cells,
+    bootstrap_rows,
+    class_weights,
+    normal,
+    paired_shares,
+    wilson,
+)
+from fathom.tasks import HIGHER_IS_BETTER
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """`title` is how a sentence calls it; `as_percent` how its value is written."""
+
+    name: str
+    title: str
+    as_percent: bool = False
+
+    @abstractmethod
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """The value on n rows with its 95 % interval."""
+
+    @abstractmethod
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """First model's value minus the second's, over the same rows, with its interval."""
+
+    def undefined(self, targets: Array) -> str:
+        """Why these targets do not define the metric; empty where they do."""
+        return "" if len(targets) else "There are no examples to measure on."
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
+        return HIGHER_IS_BETTER[self.name]
+
+    def write(self, value: float, signed: bool = False) -> str:
+        """A value in words."""
+        if self.as_percent:
+            return wording.percent(value, signed)
+        return wording.number(value, signed)
+
+    def between(self, estimate: Estimate, signed: bool = False) -> str:
+        """'95 % interval 96.1 to 99.1 %'."""
+        if self.as_percent:
+            low = wording.digits(estimate.low, signed)
+            return f"95 % interval {low} to {wording.percent(estimate.high, signed)}"
+        low, high = (wording.number(v, signed) for v in estimate.interval)
+        return f"95 % interval {low} to {high}"
+
+
+@dataclass(frozen=True)
+class Accuracy(Metric):
+    """The share of rows whose class was said rightly."""
+
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """Wilson's interval."""
+        right = _codes(prediction) == targets
+        return wilson(int(right.sum()), len(targets))
+
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """Agresti and Min's interval."""
+        return paired_shares(_codes(first) == targets, _codes(second) == targets)
+
+
+@dataclass(frozen=True)
+class CountMetric(Metric):
+    """A function of the confusion matrix. `of` (hits, truths, said), each (..., K), gives (...)."""
+
+    of: Callable[[Array, Array, Array], Array] = lambda hits, truths, said: hits
+
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """Bootstrap of the counts."""
+        size = _size(prediction)
+        cells = np.column_stack([targets, _codes(prediction)])
+        return bootstrap_cells(cells, lambda k, c: self._value(k, c, 1, size), generator)
+
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """Bootstrap of the counts of (truth, first, second) together."""
+        size = _size(first)
+        cells = np.column_stack([targets, _codes(first), _codes(second)])
+
+        def statistic(kinds: Array, counts: Array) -> Array:
+            return self._value(kinds, counts, 1, size) - self._value(kinds, counts, 2, size)
+
+        return bootstrap_cells(cells, statistic, generator)
+
+    def _value(self, kinds: Array, counts: Array, column: int, size: int) -> Array:
+        truth, said = np.eye(size)[kinds[:, 0]], np.eye(size)[kinds[:, column]]  # (U, K)
+        return self.of(counts @ (truth * said), counts @ truth, counts @ said)
+
+
+@dataclass(frozen=True)
+class RocAuc(Metric):
+    """Area under the ROC curve; over more than two classes the mean of each against the rest."""
+
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """DeLong's variance, on the logit scale."""
+        value, influence = _areas(prediction, targets)
+        variance = auc_variance(influence, class_weights(targets))
+        counts = np.unique(targets, return_counts=True)[1]
+        smaller = int(counts.min()) if len(counts) == 2 else len(targets) // len(counts)
+        return auc_interval(value, variance, smaller, len(targets) - smaller)
+
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """DeLong's variance of the difference of correlated areas."""
+        (a, from_a), (b, from_b) = _areas(first, targets), _areas(second, targets)
+        variance = auc_variance(from_a - from_b, class_weights(targets))
+        return normal(a - b, variance, "DeLong's interval for correlated areas")
+
+    def undefined(self, targets: Array) -> str:
+        """One class alone cannot be ranked against another."""
+        if len(np.unique(targets)) < 2:
+            return "Only one class occurs, so that there is nothing to rank."
+        return ""
+
+
+@dataclass(frozen=True)
+class TermMetric(Metric):
+    """A function of means of row terms: `terms` gives (n, p), `of` (..., p) gives (...)."""
+
+    terms: Callable[[Prediction, Array], Array] = lambda prediction, targets: targets[:, None]
+    of: Callable[[Array], Array] = lambda means: means[..., 0]
+    least: int = 1
+
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """Bootstrap of rows, or the delta method where they are many."""
+        return bootstrap_rows(self.terms(prediction, targets), self.of, generator)
+
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """The same rows are drawn for both."""
+        terms = np.hstack([self.terms(first, targets), self.terms(second, targets)])
+        half = terms.shape[1] // 2
+        return bootstrap_rows(
+            terms, lambda m: self.of(m[..., :half]) - self.of(m[..., half:]), generator
+        )
+
+    def undefined(self, targets: Array) -> str:
+        """Too few rows, or a target that does not vary."""
+        if len(targets) < self.least:
+            return f"It takes at least {self.least} examples; there are {len(targets)}."
+        if self.least > 1 and np.ptp(targets) == 0:
+            return "The target is the same everywhere here, so that there is nothing to explain."
+        return ""
+
+
+def _codes(prediction: Prediction) -> Array:
+    codes: Array = _probs(prediction).argmax(axis=1)
+    return codes
+
+
+def _size(prediction: Prediction) -> int:
+    return int(_probs(prediction).shape[1])
+
+
+def _probs(prediction: Prediction) -> Array:
+    if not isinstance(prediction, ClassPrediction):
+        raise TypeError("this metric scores class predictions")
+    return prediction.probs
+
+
+def _errors(prediction: Prediction, targets: Array) -> Array:
+    if isinstance(prediction, ClassPrediction):
+        raise TypeError("this metric scores predicted numbers")
+    errors: Array = prediction.values - targets
+    return errors
+
+
+def _areas(prediction: Prediction, targets: Array) -> tuple[float, Array]:
+    probs, present = _probs(prediction), np.unique(targets)
+    classes = present if probs.shape[1] > 2 else present[-1:]
+    parts = [auc_parts(probs[:, k], targets == k) for k in classes]
+    values = [part.value for part in parts]
+    return float(np.mean(values)), np.mean([part.influence for part in parts], axis=0)
+
+
+def _mean_where(values: Array, counted: Array) -> Array:
+    total: Array = np.where(counted, values, 0.0).sum(axis=-1)
+    means: Array = total / np.maximum(counted.sum(axis=-1), 1)
+    return means
+
+
+def _balanced(hits: Array, truths: Array, said: Array) -> Array:
+    return _mean_where(hits / np.maximum(truths, 1), truths > 0)
+
+
+def _macro_f1(hits: Array, truths: Array, said: Array) -> Array:
+    either = truths + said
+    return _mean_where(2 * hits / np.maximum(either, 1), either > 0)
+
+
+def _surprise(prediction: Prediction, targets: Array) -> Array:
+    probs = _probs(prediction)
+    right = probs[np.arange(len(targets)), targets]
+    floor = np.finfo(probs.dtype).eps
+    surprise: Array = -np.log(np.clip(right, floor, 1.0))
+    return surprise[:, None]
+
+
+def _r2_terms(prediction: Prediction, targets: Array) -> Array:
+    apart = targets - targets.mean()  # about their mean, so that the variance does not cancel
+    return np.column_stack([_errors(prediction, targets) ** 2, apart, apart**2])
+
+
+def _r2(means: Array) -> Array:
+    variance = means[..., 2] - means[..., 1] ** 2
+    ratio = np.full_like(variance, np.nan)  # a draw of one row alone explains nothing
+    np.divide(means[..., 0], variance, out=ratio, where=variance > 0)
+    ratio *= -1
+    ratio += 1
+    return ratio
+
+
+METRICS: dict[TaskName, tuple[Metric, ...]] = {
+    "classification": (
+        Accuracy("accuracy", "accuracy", as_percent=True),
+        CountMetric("balanced_accuracy", "balanced accuracy", as_percent=True, of=_balanced),
+        CountMetric("macro_f1", "macro F1", of=_macro_f1),
+        RocAuc("roc_auc", "ROC AUC"),
+        TermMetric("log_loss", "log loss", terms=_surprise),
+    ),
+    "regression": (
+        TermMetric(
+            "rmse",
+            "root mean squared error",
+            terms=lambda p, t: _errors(p, t)[:, None] ** 2,
+            of=lambda means: np.sqrt(means[..., 0]),
+        ),
+        TermMetric("mae", "mean absolute error", terms=lambda p, t: np.abs(_errors(p, t))[:, None]),
+        TermMetric("r2", "R²", terms=_r2_terms, of=_r2, least=2),
+    ),
+}
+
+
+def metrics_of(task: str) -> tuple[Metric, ...]:
+    """The metrics of a task, the most readable first."""
+    return METRICS[task]  # type: ignore[index]
+
+
+def metric_named(task: str, name: str) -> Metric:
+    """One metric of a task."""
+    return next(metric for metric in metrics_of(task) if metric.name == name)

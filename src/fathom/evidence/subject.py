@@ -1,0 +1,142 @@
+"""Subject: everything that evidence may look at, in one place, with predictions kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.predictor import Predictor
+from fathom.core.randomness import numpy_generator
+from fathom.core.schema import Schema
+from fathom.core.task import SupervisedTask
+
+if TYPE_CHECKING:
+    from fathom.data.table import Table
+    from fathom.inference import LoadedModel, NetworkPredictor
+
+NETWORK = "network"
+
+# How many examples of a split are looked at where the plan fixes no number. Intervals shrink with
+# the root of n: beyond these they are narrower than anybody acts upon.
+LIMITS = {"train": 5_000, "validation": 20_000, "calibration": 20_000, "test": 100_000}
+CHUNK = 8_192
+PROBE = 64  # examples timed to foresee what predicting a split will cost
+
+
+def _nothing(name: str) -> None:
+    """Where nobody asks to be told of readings of the test split."""
+
+
+@dataclass
+class Subject:
+    """A trained network, its rivals, and the data by which they are judged.
+
+    `splits` holds train, validation, calibration and test, encoded; `Examples.rows` are positions
+    in `table`, the raw rows, and `locate` names such a row for a person. `best_baseline` was chosen
+    on validation. `log` holds the lines of log.jsonl, `costs` what the pipeline has measured
+    (train_seconds, total_seconds_so_far, peak_memory_bytes, threads), `samples` the sample sizes
+    that the plan fixed: by split, or by kind of evidence. `refit(subset, changes)` trains anew.
+    `on_test_access` is told which evidence reads the test split.
+    """
+
+    model: LoadedModel
+    network: NetworkPredictor
+    baselines: dict[str, Predictor]
+    best_baseline: str
+    splits: Mapping[str, Examples]
+    table: Table
+    locate: Callable[[int], str]
+    schema: Schema
+    task: SupervisedTask
+    log: list[dict[str, Any]] = field(default_factory=list)
+    checkpoints: tuple[Path, ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
+    samples: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+    refit: Callable[[Any, Any], Predictor | None] | None = None
+    on_test_access: Callable[[str], None] = _nothing
+    reader: str = "evidence"
+    """The name of the evidence that is measuring now; set by `Measure`."""
+    _examples: dict[str, Examples] = field(default_factory=dict, repr=False)
+    _predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict, repr=False)
+    _rates: dict[str, float] = field(default_factory=dict, repr=False)
+    _readings: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def models(self) -> dict[str, Predictor]:
+        """The network first, then every baseline."""
+        return {NETWORK: self.network, **self.baselines}
+
+    def examples(self, split: str) -> Examples:
+        """The examples of a split that all evidence uses: all, or a sample fixed by the seed."""
+        if split not in self._examples:
+            limit = self.samples.get(split, LIMITS[split])
+            generator = numpy_generator(self.seed, "evidence", split)
+            self._examples[split] = self.splits[split].sample(limit, generator)
+        if split == "test" and self.reader not in self._readings:
+            self._readings.add(self.reader)
+            self.on_test_access(self.reader)
+        return self._examples[split]
+
+    def targets(self, split: str) -> Array:
+        """The true targets of `examples(split)`."""
+        targets = self.examples(split).targets
+        if targets is None:
+            raise ValueError(f"the split {split!r} has no targets")
+        return targets
+
+    def predict(self, name: str, split: str) -> Prediction:
+        """What the model `name` says of `examples(split)`; computed once, in chunks."""
+        examples = self.examples(split)
+        if (name, split) not in self._predictions:
+            model = self.models[name]
+            starts = range(0, max(len(examples), 1), CHUNK)
+            parts = [
+                model.predict(examples.take(np.arange(s, min(s + CHUNK, len(examples)))))
+                for s in starts
+            ]
+            self._predictions[name, split] = _concatenate(parts)
+        return self._predictions[name, split]
+
+    def prediction_seconds(self, name: str, split: str) -> float:
+        """About how long `predict(name, split)` will take: nothing where it is kept already.
+
+        The first call for a model times it on a few validation examples.
+        """
+        if (name, split) in self._predictions:
+            return 0.0
+        n = min(len(self.splits[split]), self.samples.get(split, LIMITS[split]))
+        if name not in self._rates:
+            some = self.splits["validation"]
+            some = some.take(np.arange(min(PROBE, len(some))))
+            started = perf_counter()
+            self.models[name].predict(some)
+            self._rates[name] = (perf_counter() - started) / max(len(some), 1)
+        return n * self._rates[name]
+
+    def sample_size(self, name: str, default: int) -> int:
+        """The sample size that the plan fixed for a kind of evidence, or `default`."""
+        return self.samples.get(name, default)
+
+    def generator(self, *names: object) -> np.random.Generator:
+        """A generator for one named use within evidence."""
+        return numpy_generator(self.seed, "evidence", *names)
+
+
+def _concatenate(parts: list[Prediction]) -> Prediction:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, ClassPrediction):
+        probs = [p.probs for p in parts if isinstance(p, ClassPrediction)]
+        return ClassPrediction(first.labels, np.concatenate(probs))
+    return NumberPrediction(
+        np.concatenate([p.values for p in parts if isinstance(p, NumberPrediction)])
+    )

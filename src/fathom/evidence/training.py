@@ -1,0 +1,197 @@
+"""How did learning go? The curves of the log, and what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fathom.core.budget import Budget
+from fathom.core.prediction import Array
+from fathom.core.record import Figure, Grade, Record, not_applicable
+from fathom.evidence import wording
+from fathom.evidence.measure import evidence
+from fathom.evidence.scores import metric_named
+from fathom.evidence.subject import Subject
+
+POINTS = 300  # of a curve: more cannot be told apart on paper
+SMOOTH = 0.02  # of the curve's length: the window over which a noisy loss is averaged
+LATE = 0.9  # a best step beyond this share of training came at its very end
+# Of all that validation gained from its first to its best value: a rise in the last fifth, or a
+# fall since the best step, that is smaller than this is noise to a reader.
+MATTERS = 0.02
+SPIKE = 10.0  # times the median gradient norm
+
+IDS = ("training.validation", "training.loss", "training.learning_rate", "training.grad_norm")
+
+
+def _seconds(subject: Subject) -> float:
+    return 0.1
+
+
+@evidence("training", "training", IDS, _seconds, weight=0.2)
+def measure(subject: Subject, budget: Budget) -> list[Record]:
+    """The curves of validation score, loss, learning rate and gradient norm; and the events."""
+    steps = [line for line in subject.log if line.get("kind") == "step"]
+    checks = [line for line in subject.log if line.get("kind") == "validation"]
+    events = [line for line in subject.log if line.get("kind") == "event"]
+    records = [_validation(subject, checks, steps)]
+    records += [_loss(steps), _learning_rate(steps), _grad_norm(steps)]
+    return records + ([_events(events)] if events else [])
+
+
+def _column(lines: list[dict[str, Any]], key: str) -> tuple[Array, Array]:
+    """Steps and finite values of a key, over the lines that have it."""
+    pairs = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+    steps, values = np.array(pairs, dtype=float).reshape(-1, 2).T
+    finite = np.isfinite(values)
+    return steps[finite], values[finite]
+
+
+def smooth(values: Array) -> Array:
+    """A centred moving average; at the ends over what there is."""
+    width = max(1, round(SMOOTH * len(values)))
+    kernel = np.ones(2 * width + 1)
+    total = np.convolve(values, kernel, mode="same")
+    means: Array = total / np.convolve(np.ones(len(values)), kernel, mode="same")
+    return means if len(values) > len(kernel) else values
+
+
+def _curve(name: str, steps: Array, values: Array) -> dict[str, Any]:
+    kept = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int))
+    return {"name": name, "x": steps[kept].tolist(), "y": values[kept].tolist()}
+
+
+def _curves(series: list[dict[str, Any]], y_label: str, log_y: bool = False) -> Figure:
+    data = {"series": series, "x_label": "step", "y_label": y_label, "log_y": log_y}
+    return Figure("curves", data)
+
+
+def _missing(id: str, what: str) -> Record:
+    return not_applicable(id, "training", f"The training log holds no {what}.")
+
+
+def _validation(
+    subject: Subject, checks: list[dict[str, Any]], lines: list[dict[str, Any]]
+) -> Record:
+    """How the primary metric moved on validation, and when it was best."""
+    primary = metric_named(subject.task.name, subject.task.primary)
+    steps, scores = _column(checks, "score")
+    if not len(scores):
+        return _missing("training.validation", "validation scores")
+    values = scores if primary.higher_is_better else -scores
+    last = max([int(steps[-1]), *(int(line["step"]) for line in lines)])
+    best = int(np.argmax(scores))
+    sentence, grade = judge(steps, scores, last)
+    return Record(
+        "training.validation",
+        "training",
+        sentence=(
+            f"The {primary.title} on validation was best at step {int(steps[best]):,} of {last:,} "
+            f"with {primary.write(float(values[best]))}. {sentence}"
+        ),
+        value=float(values[best]),
+        n=len(scores),
+        split="validation",
+        method="the best of the validations in the log; its weights are the ones kept",
+        higher_is_better=primary.higher_is_better,
+        grade=grade,
+        figure=_curves([_curve("validation", steps, values)], primary.title),
+    )
+
+
+def judge(steps: Array, scores: Array, last: int) -> tuple[str, Grade]:
+    """What a curve of scores (higher is better) says: overfitted, still improving, or settled."""
+    if len(scores) < 3:
+        return "There were too few validations to tell how training went.", "unknown"
+    best = int(np.argmax(scores))
+    gained = float(scores[best] - scores[0])
+    if gained <= 0:
+        return "It never improved on its first value.", "poor"
+    fallen = float(scores[best] - scores[-1]) / gained
+    if steps[best] < LATE * last and fallen > MATTERS:
+        return (
+            f"From step {int(steps[best]):,} on it grew worse, which is overfitting; the weights "
+            "of the best step are the ones that are kept.",
+            "fair",
+        )
+    earlier = scores[steps <= 0.8 * last]
+    rise = float(scores[best] - earlier.max()) / gained if len(earlier) else 1.0
+    if steps[best] >= LATE * last and rise > MATTERS:
+        return "It was still improving when training ended: a larger --budget may help.", "fair"
+    return "It had settled when training ended: more time alone would change little.", "good"
+
+
+def _loss(lines: list[dict[str, Any]]) -> Record:
+    steps, losses = _column(lines, "loss")
+    if not len(losses):
+        return _missing("training.loss", "training loss")
+    smoothed = smooth(losses)
+    return Record(
+        "training.loss",
+        "training",
+        sentence=(
+            f"The training loss went from {wording.number(float(smoothed[0]))} to "
+            f"{wording.number(float(smoothed[-1]))} over {int(steps[-1]):,} steps."
+        ),
+        value=float(smoothed[-1]),
+        n=len(losses),
+        split="train",
+        method="moving average of the logged losses; augmentation and dropout are at work in them",
+        higher_is_better=False,
+        figure=_curves([_curve("training loss", steps, smoothed)], "loss"),
+    )
+
+
+def _learning_rate(lines: list[dict[str, Any]]) -> Record:
+    steps, rates = _column(lines, "learning_rate")
+    if not len(rates):
+        return _missing("training.learning_rate", "learning rates")
+    peak = int(np.argmax(rates))
+    return Record(
+        "training.learning_rate",
+        "training",
+        sentence=(
+            f"The learning rate rose to {wording.number(float(rates[peak]))} at step "
+            f"{int(steps[peak]):,} and ended at {wording.number(float(rates[-1]))}."
+        ),
+        value=float(rates[peak]),
+        method="the highest in the log",
+        figure=_curves([_curve("learning rate", steps, rates)], "learning rate"),
+    )
+
+
+def _grad_norm(lines: list[dict[str, Any]]) -> Record:
+    steps, norms = _column(lines, "grad_norm")
+    if not len(norms):
+        return _missing("training.grad_norm", "gradient norms")
+    median = float(np.median(norms))
+    spikes = int(np.sum(norms > SPIKE * median))
+    share = spikes / len(norms)
+    said = "it never rose above ten times that, so training was stable"
+    if spikes:
+        said = f"in {wording.percent(share)} of the logged steps it was over ten times that"
+    return Record(
+        "training.grad_norm",
+        "training",
+        sentence=f"The gradient's norm was {wording.number(median)} as a median; {said}.",
+        value=median,
+        n=len(norms),
+        split="train",
+        method="median of the logged norms, before clipping",
+        grade="good" if share < 0.01 else "fair" if share < 0.05 else "poor",
+        figure=_curves([_curve("gradient norm", steps, norms)], "gradient norm", log_y=True),
+    )
+
+
+def _events(lines: list[dict[str, Any]]) -> Record:
+    rows = [[line.get("step", 0), line.get("sentence", line.get("event", ""))] for line in lines]
+    many = wording.plural(len(lines), "event")
+    return Record(
+        "training.events",
+        "training",
+        sentence=f"{many[0].upper()}{many[1:]} out of the ordinary happened during training.",
+        value=float(len(lines)),
+        method="the events in the log",
+        figure=Figure("table", {"columns": ["step", "what happened"], "rows": rows[:POINTS]}),
+    )

@@ -1,0 +1,60 @@
+"""How numbers are written in sentences for people."""
+
+from __future__ import annotations
+
+import math
+
+
+def percent(share: float, signed: bool = False) -> str:
+    """A share as a person reads it: '98.1 %'."""
+    return f"{digits(share, signed)} %"
+
+
+def digits(share: float, signed: bool = False) -> str:
+    """The figures of a percentage alone, one decimal, two where it is next to 0 or to 100."""
+    value = 100 * share
+    near = 0 < min(abs(value), abs(100 - abs(value))) < 0.1
+    text = f"{value:{'+' if signed else ''}.{2 if near else 1}f}"
+    return "0.0" if float(text) == 0 else text
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three significant figures, thousands separated, never in powers of ten between 0.001, 1e9."""
+    sign = "+" if signed else ""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:{sign}g}"
+    size = math.floor(math.log10(abs(value)))
+    if size < -3 or size >= 9:
+        return f"{value:{sign}.2e}"
+    return f"{value:{sign},.{max(0, 2 - size)}f}"
+
+
+def count(value: float) -> str:
+    """A whole number with thousands separated."""
+    return f"{round(value):,}"
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """'1 example', '12 examples'."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def seconds(value: float) -> str:
+    """A short duration: '0.42 ms', '3.1 s', '2 min 05 s'."""
+    if value < 1e-3:
+        return f"{value * 1e6:.3g} µs"
+    if value < 1:
+        return f"{value * 1e3:.3g} ms"
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with the prefix that suits it: '1.2 MFLOP', '340 kB'."""
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

@@ -1,0 +1,77 @@
+"""Run folders: where a run lies, whether it is finished, which one a resume means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fathom.core.errors import ArtefactError, DataError, nearest
+
+PLAN, REPORT, EVIDENCE, STORY = "plan.yaml", "report.html", "evidence.json", "story.json"
+SCHEMA, LOG, TEST_ACCESS, REPLANS = "schema.json", "log.jsonl", "test_access.jsonl", "replans.jsonl"
+BUNDLE, CHECKPOINTS, FAULT = "bundle", "checkpoints", "fault.txt"
+
+
+def safe_name(text: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "run"
+
+
+def make_root(out: str | Path) -> Path:
+    """The folder of runs, made and tried. Raises DataError where nothing can be written."""
+    root = Path(out)
+    probe = root / ".fathom-can-write"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DataError(
+            f"Nothing can be written to the folder {root} ({error.strerror}): "
+            "choose another with --out FOLDER."
+        ) from None
+    return root
+
+
+def siblings(root: Path, name: str) -> list[Path]:
+    """The runs NAME, NAME-2, NAME-3 … that exist, oldest first."""
+    pattern = re.compile(re.escape(name) + r"(?:-(\d+))?")
+    found = [(int(m[1] or 1), p) for p in root.iterdir() if (m := pattern.fullmatch(p.name))]
+    return [path for _, path in sorted(found) if path.is_dir()]
+
+
+def new_folder(root: Path, name: str) -> Path:
+    """Make NAME, or the next free NAME-2, NAME-3 …; two commands at once get different ones."""
+    number = 1
+    while True:
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run came to its report."""
+    return (folder / REPORT).exists()
+
+
+def find_run(run: str | Path) -> Path:
+    """The folder of a run given as path or as name under runs/. Raises ArtefactError."""
+    for folder in (Path(run), Path("runs") / run):
+        if (folder / PLAN).exists():
+            return folder
+    known = [p.parent.name for p in Path("runs").glob(f"*/{PLAN}")]
+    raise ArtefactError(
+        f"{run} is not a run: there is no {PLAN} in it.{nearest(Path(run).name, known)}"
+    )
+
+
+def default_name(source: object) -> str:
+    """What a run is called when nobody says: after its file, folder or built-in set."""
+    if not isinstance(source, str | Path):
+        return "data"
+    path = Path(source)
+    return path.stem if path.is_file() else path.resolve().name if path.is_dir() else str(source)

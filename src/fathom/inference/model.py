@@ -1,0 +1,120 @@
+"""LoadedModel: a trained network with all that it takes to use it; and the Predictor over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fathom.core.blocks import InputSpec
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array, Prediction
+from fathom.core.schema import Schema
+from fathom.core.task import SupervisedTask
+from fathom.inference.trust import Trust
+from fathom.networks import NetworkSpec
+
+Precision = Literal["float32", "bfloat16"]
+
+# Input values in one batch: so many that calling the layers costs nothing beside computing them, so
+# few that what flows between the layers stays near the processor.
+VALUES_PER_BATCH = {"cpu": 2**17, "cuda": 2**23}
+SMALLEST_BATCH, LARGEST_BATCH = 32, {"cpu": 1024, "cuda": 65_536}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained network in evaluation mode, on `device`, with what its inputs and outputs mean.
+
+    `precision` is what it was trained in, and computes in. `trust` was fitted on the calibration
+    split. A network that is handed in is put into evaluation mode.
+    """
+
+    schema: Schema
+    inputs: InputSpec
+    network: nn.Module
+    network_spec: NetworkSpec
+    task: SupervisedTask
+    trust: Trust
+    precision: Precision = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.network.eval()
+
+
+class NetworkPredictor:
+    """Predicts with the network. Deterministic; several threads may use one at the same time."""
+
+    name = "network"
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+
+    def logits(self, examples: Examples) -> Tensor:
+        """The network's outputs before any calibration, (n, output.size) float32 on the CPU."""
+        model = self.model
+        return run_network(model.network, examples, precision=model.precision, device=model.device)
+
+    def predict(self, examples: Examples) -> Prediction:
+        """Calibrated predictions for n examples, in their order."""
+        return self.model.task.predict(self.logits(examples), self.model.trust.temperature)
+
+
+def run_network(
+    network: nn.Module,
+    examples: Examples,
+    *,
+    precision: Precision = "float32",
+    device: str = "cpu",
+) -> Tensor:
+    """Outputs of a network on `device` for n examples: (n, output.size) float32 on the CPU.
+
+    The network is run in evaluation mode, batch by batch, and left in the mode in which it was
+    found. What it says of a row does not depend on the rows beside it.
+    """
+    kind = torch.device(device).type
+    size = batch_size(examples.inputs, kind)
+    autocast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
+    with torch.inference_mode(), _evaluating(network), autocast:
+        # No rows still make one empty batch, so that the outputs have their width.
+        starts = range(0, max(len(examples), 1), size)
+        outputs = [
+            network(_tensors(examples.inputs, slice(start, start + size), device)).float().cpu()
+            for start in starts
+        ]
+        return torch.cat(outputs)
+
+
+def batch_size(inputs: Mapping[str, Array], kind: str) -> int:
+    """How many examples go through a network at once on a kind of device ('cpu', 'cuda')."""
+    values = sum(int(np.prod(array.shape[1:])) for array in inputs.values())
+    fitting = VALUES_PER_BATCH.get(kind, VALUES_PER_BATCH["cpu"]) // max(values, 1)
+    return min(max(fitting, SMALLEST_BATCH), LARGEST_BATCH.get(kind, LARGEST_BATCH["cpu"]))
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and back; a network already in it is not touched (threads share it)."""
+    before = network.training
+    if before:
+        network.eval()
+    try:
+        yield
+    finally:
+        if before:
+            network.train()
+
+
+def _tensors(inputs: Mapping[str, Array], rows: slice, device: str) -> dict[str, Tensor]:
+    return {name: _tensor(array[rows]).to(device) for name, array in inputs.items()}
+
+
+def _tensor(array: Array) -> Tensor:
+    # torch warns of an array that may not be written to, although nobody writes to it here.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

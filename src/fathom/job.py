@@ -1,0 +1,120 @@
+"""Job: one run under way. Where it lies, what was asked for, what happens when it stops."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fathom import folders
+from fathom.core.budget import Budget
+from fathom.core.errors import FathomError, InterruptedRunError, PlanError
+from fathom.planning.plan import load_plan
+from fathom.planning.request import Request, make_request, repeat_request
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for, the folder that it works in, and the time that it has.
+
+    `replans` is the file of changes in mid-run that a repeated or resumed plan replays.
+    """
+
+    request: Request
+    folder: Path
+    budget: Budget
+    command: str
+    resume: bool
+    replans: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return folders.is_finished(self.folder)
+
+
+def open_job(
+    source: object,
+    *,
+    settings: Mapping[str, Any],
+    budget: Budget,
+    name: str | None,
+    out: str | Path,
+    device: str,
+    resume: bool,
+    command: str,
+    **options: Any,
+) -> Job:
+    """The run that a command means: a new one, a plan repeated, or an interrupted one resumed.
+
+    Raises UserError where the folder cannot be written or the plan does not fit.
+    """
+    root = folders.make_root(out)
+    plan_file = _plan_file(source)
+    if plan_file is not None:
+        _refuse_changes(plan_file, settings=settings, **options)
+        plan = load_plan(plan_file)
+        request = repeat_request(plan, device)
+        name = name or plan.name
+    else:
+        request = make_request(
+            source, settings, budget_seconds=budget.seconds, device=device, **options
+        )
+    run_name = folders.safe_name(name or folders.default_name(source))
+    existing = folders.siblings(root, run_name) if resume else []
+    folder = existing[-1] if existing else folders.new_folder(root, run_name)
+    saved = folder / folders.PLAN
+    if saved.exists():
+        # The plan of the interrupted run decides; data that lay in memory is handed in again.
+        request = repeat_request(load_plan(saved), device, source=source)
+        plan_file = saved
+    replans = (plan_file or saved).parent / folders.REPLANS
+    return Job(request, folder, budget, command, resume, replans)
+
+
+@contextmanager
+def accounting(job: Job) -> Iterator[None]:
+    """Whatever goes wrong is told in a way that the user can act on, and nothing is lost."""
+    try:
+        yield
+    except (KeyboardInterrupt, InterruptedRunError):
+        raise InterruptedRunError(
+            f"Stopped. What was done is saved in {job.folder}: "
+            "give the same command with --resume to go on."
+        ) from None
+    except FathomError:
+        _remove_unbegun(job.folder)
+        raise
+    except Exception as error:
+        fault = job.folder / folders.FAULT
+        fault.write_text("".join(traceback.format_exception(error)))
+        error.add_note(f"The details are in {fault}; what was done is saved beside it.")
+        raise
+
+
+def _plan_file(source: object) -> Path | None:
+    if not isinstance(source, str | Path):
+        return None
+    path = Path(source)
+    return path if path.suffix in {".yaml", ".yml"} and path.is_file() else None
+
+
+def _refuse_changes(plan_file: Path, **options: object) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise PlanError(
+            f"{plan_file} is a resolved plan and is repeated as it is: edit the file, or leave out "
+            f"{', '.join(given)}."
+        )
+
+
+def _remove_unbegun(folder: Path) -> None:
+    """A run that was refused before it began leaves no folder behind."""
+    if (folder / folders.PLAN).exists():
+        return
+    (folder / folders.SCHEMA).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,91 @@
+"""What every family of networks has in common: a chain of stages, and checks of its spec."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+from torch import Tensor, nn
+
+from fathom.core.blocks import InputSpec
+from fathom.core.errors import PlanError, nearest
+from fathom.core.output import OutputSpec
+from fathom.core.registry import Registry
+
+
+class Network(nn.Module, ABC):
+    """A chain of named stages. The first takes the inputs, each other one tensor, first axis B.
+
+    That `forward` is nothing but the stages in order makes every layer open to evidence: a hook on
+    each stage sees all that flows through the network.
+    """
+
+    @abstractmethod
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """The named stages in order of computation; together they hold every parameter."""
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Outputs (B, output.size) float32: a logit per class, or a number in units of scale."""
+        flow: Any = inputs
+        for _, stage in self.stages():
+            flow = stage(flow)
+        outputs: Tensor = flow
+        return outputs
+
+
+class Head(nn.Module):
+    """The last stage: features (B, width) to outputs (B, size), in float32 whatever the precision.
+
+    Its weights start a tenth as large as usual, so that the first outputs claim little.
+    """
+
+    def __init__(self, width: int, size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(width, size)
+        nn.init.normal_(self.linear.weight, std=0.1 * width**-0.5)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs (B, size) float32."""
+        outputs: Tensor = self.linear(self.dropout(features)).float()
+        return outputs
+
+
+Reasons = dict[str, str]
+"""Why a field of a spec has its value: field name to a sentence."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A registered family: its spec, how a network is built, what suits a data set best."""
+
+    spec: type[Struct]
+    build: Callable[[Any, InputSpec, OutputSpec], Network]
+    default_spec: Callable[[InputSpec, OutputSpec, int], tuple[Any, Reasons]]
+    accepts: Callable[[InputSpec], bool]
+
+
+FAMILIES: Registry[Family] = Registry("network family")
+
+
+def check_at_least(value: float, minimum: float, key: str) -> None:
+    """Raise PlanError where a number of a spec is below `minimum`."""
+    if value < minimum:
+        raise PlanError(f"{key} is {value}, but it must be at least {minimum}.")
+
+
+def check_fraction(value: float, key: str) -> None:
+    """Raise PlanError where a share is not in [0, 1)."""
+    if not 0 <= value < 1:
+        raise PlanError(f"{key} is {value}, but it must be at least 0 and below 1.")
+
+
+def check_choice(value: str, known: Collection[str], key: str) -> None:
+    """Raise PlanError, naming the nearest, where a word of a spec is not known."""
+    if value not in known:
+        listed = ", ".join(known)
+        raise PlanError(f"{key} is {value!r}; known: {listed}.{nearest(value, known)}")

@@ -1,0 +1,110 @@
+"""The family `mlp`: layers of units over embedded columns. For tables; takes every input."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from msgspec import Struct
+from torch import Tensor, nn
+
+from fathom.core.blocks import CATEGORIES, CategoriesBlock, InputSpec
+from fathom.core.output import OutputSpec
+from fathom.networks.activations import ACTIVATIONS
+from fathom.networks.embeddings import NUMBER_EMBEDDINGS, Features, NumberEmbeddingName
+from fathom.networks.family import (
+    FAMILIES,
+    Family,
+    Head,
+    Network,
+    Reasons,
+    check_at_least,
+    check_choice,
+    check_fraction,
+)
+
+Normalization = Literal["none", "layer"]
+NORMALIZATIONS: tuple[str, ...] = get_args(Normalization)
+
+
+class MlpSpec(
+    Struct, frozen=True, tag="mlp", tag_field="family", forbid_unknown_fields=True, kw_only=True
+):
+    """`depth` blocks of `width` units between the embedding and the head.
+
+    A plain block is linear, normalization, activation, dropout; with `residual` its input is added
+    to what it puts out. `embed_dim` is the length of the vector that stands for one column.
+    Raises PlanError for values that make no network.
+    """
+
+    width: int = 256
+    depth: int = 2
+    activation: str = "relu"
+    dropout: float = 0.1
+    normalization: Normalization = "none"
+    residual: bool = False
+    number_embedding: NumberEmbeddingName = "piecewise"
+    embed_dim: int = 16
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_at_least(self.width, 1, "network.width")
+        check_at_least(self.depth, 1, "network.depth")
+        check_at_least(self.embed_dim, 1, "network.embed_dim")
+        check_fraction(self.dropout, "network.dropout")
+        check_choice(self.activation, list(ACTIVATIONS), "network.activation")
+        check_choice(self.normalization, NORMALIZATIONS, "network.normalization")
+        check_choice(self.number_embedding, NUMBER_EMBEDDINGS, "network.number_embedding")
+
+
+class Block(nn.Module):
+    """One layer of units: (B, width_in) to (B, width)."""
+
+    def __init__(self, width_in: int, spec: MlpSpec) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width_in, spec.width)
+        nn.init.kaiming_normal_(self.linear.weight, nonlinearity="relu")
+        nn.init.zeros_(self.linear.bias)
+        layer = spec.normalization == "layer"
+        self.norm = nn.LayerNorm(spec.width) if layer else nn.Identity()
+        self.activation = ACTIVATIONS[spec.activation]()
+        self.dropout = nn.Dropout(spec.dropout)
+        self.skips = spec.residual and width_in == spec.width
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, width)."""
+        out: Tensor = self.dropout(self.activation(self.norm(self.linear(features))))
+        return features + out if self.skips else out
+
+
+class Mlp(Network):
+    """Embedding, blocks, head."""
+
+    def __init__(self, spec: MlpSpec, inputs: InputSpec, output: OutputSpec) -> None:
+        super().__init__()
+        self.embedding = Features(inputs, spec.number_embedding, spec.embed_dim)
+        widths = [self.embedding.width] + [spec.width] * (spec.depth - 1)
+        self.blocks = nn.ModuleList(Block(width, spec) for width in widths)
+        self.head = Head(spec.width, output.size)
+
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Embedding, block 1 …, head."""
+        blocks = [(f"block {i}", block) for i, block in enumerate(self.blocks, start=1)]
+        return [("embedding", self.embedding), *blocks, ("head", self.head)]
+
+
+def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[MlpSpec, Reasons]:
+    """What suits `rows` training examples, and why."""
+    width = 64 if rows < 1000 else 128 if rows < 5000 else 256
+    dropout = 0.2 if rows < 5000 else 0.1
+    categories = inputs.blocks.get(CATEGORIES)
+    embed_dim = 16 if isinstance(categories, CategoriesBlock) or rows >= 5000 else 8
+    spec = MlpSpec(width=width, depth=2, dropout=dropout, embed_dim=embed_dim)
+    reasons = {
+        "width": f"{width} units suit {rows:,} training rows.",
+    }
+    return spec, reasons
+
+
+FAMILIES.register("mlp")(
+    Family(spec=MlpSpec, build=Mlp, default_spec=default_spec, accepts=lambda inputs: True)
+)

@@ -1,0 +1,152 @@
+"""The story of `fit`, on one page: from data to a trusted model.
+
+    read, infer, audit, split, encode      what is the data, and can it be learned from honestly?
+    fit the baselines                      what does a traditional method reach?
+    plan                                   which network, how long, why?
+    train                                  the one loop
+    calibrate                              how far can its probabilities be believed?
+    measure the evidence                   on test data that nothing before has decided upon
+    bundle, report                         what is shipped, and what a person reads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fathom import folders
+from fathom.core.budget import Budget, parse_duration
+from fathom.core.files import write_json
+from fathom.core.progress import Progress
+from fathom.core.schema import TaskName
+from fathom.display import shown
+from fathom.findings import measure
+from fathom.job import Job, accounting, open_job
+from fathom.planning.device import choose_device
+from fathom.planning.environment import describe_environment, differences
+from fathom.planning.plan import Plan, save_plan
+from fathom.planning.prepare import Prepared, prepare
+from fathom.planning.resolve import resolve, supervised
+from fathom.planning.rivals import Rivals, fit_rivals
+from fathom.run import Run, load
+from fathom.shipping import Learned, ship
+from fathom.tasks import build_task
+from fathom.training.schedule import load_replans
+
+DEFAULT_BUDGET = "90s"
+
+
+def fit(
+    source: object,
+    *,
+    target: str | None = None,
+    test: object | None = None,
+    task: TaskName | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    drop: tuple[str, ...] = (),
+    allow_leaks: bool = False,
+    budget: str = DEFAULT_BUDGET,
+    steps: int | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    out: str | Path = "runs",
+    device: str = "auto",
+    resume: bool = False,
+    progress: Progress | None = None,
+    started: float | None = None,
+    command: str = "",
+) -> Run:
+    """Take data to a measured network beside a traditional baseline.
+
+    `source` is a path, a built-in name, a `plan.yaml` to repeat, a DataFrame, or a pair of arrays
+    (inputs, targets). `budget` is the time for all of it, counted from `started` (monotonic
+    seconds; from now by default). `settings` fixes keys of the plan, `steps` the training's length
+    without any timing. Without `progress` bars are shown where somebody can see them. Returns the
+    finished Run, whose files lie in the folder `out`/`name`.
+
+    Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
+    target away, InterruptedRunError after Ctrl-C, when all that was done is saved.
+    """
+    job = open_job(
+        source,
+        settings=settings or {},
+        budget=Budget(parse_duration(budget), started),
+        name=name,
+        out=out,
+        device=choose_device(device),
+        resume=resume,
+        command=command,
+        target=target,
+        test=test,
+        task=task,
+        group=group,
+        time=time,
+        drop=tuple(drop),
+        allow_leaks=allow_leaks,
+        steps=steps,
+        seed=seed,
+    )
+    with accounting(job), shown(progress) as display:
+        return work(job, display)
+
+
+def work(job: Job, progress: Progress) -> Run:
+    """The whole way, once it is clear what to do and where."""
+    if job.finished:
+        progress.say(f"{job.folder} is finished: there is nothing to resume.")
+        return load(job.folder)
+    prepared = prepare(job.request, job.budget, progress)
+    write_json(job.folder / folders.SCHEMA, prepared.schema)
+    rivals = _fit_rivals(job, prepared, progress)
+    plan = _settle(job, prepared, rivals, progress)
+    learned = _train(job, prepared, plan, progress)
+    shipped = ship(job, prepared, rivals, plan, learned, progress)
+    run = measure(job, prepared, rivals, plan, learned, shipped, progress)
+    progress.stage("writing the report")
+    run.report()
+    return run
+
+
+def _fit_rivals(job: Job, prepared: Prepared, progress: Progress) -> Rivals:
+    known = job.request.plan.baselines if job.request.plan else {}
+    task = build_task(prepared.schema.task, prepared.output)
+    return fit_rivals(
+        prepared, task, seed=job.request.seed, budget=job.budget, limits=known, progress=progress
+    )
+
+
+def _settle(job: Job, prepared: Prepared, rivals: Rivals, progress: Progress) -> Plan:
+    """The plan that is going to run, on disk before step 1."""
+    plan = job.request.plan
+    if plan is None:
+        plan = resolve(job.request, prepared, rivals.limits, job.budget, progress)
+    else:
+        _say_differences(plan, prepared, job.request.device, progress)
+    if not (job.folder / folders.PLAN).exists():
+        save_plan(plan, job.folder / folders.PLAN)
+    return plan
+
+
+def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Learned:
+    """Run the one loop; only a plan that was made for this very clock is ever changed by it."""
+    progress.stage("training")
+    fresh = job.request.plan is None and job.request.steps is None
+    what = supervised(plan, prepared, job.request.device)
+    network, result = what.fit(
+        job.folder,
+        resume=job.resume,
+        budget=job.budget.share(plan.seconds["training"]) if fresh else None,
+        replans=load_replans(job.replans),
+        progress=progress,
+    )
+    return Learned(network, what, result)
+
+
+def _say_differences(plan: Plan, prepared: Prepared, device: str, progress: Progress) -> None:
+    if plan.data.digest != prepared.raw.digest:
+        progress.say("The data is not what the plan was made for (its digest differs).")
+    for sentence in differences(plan.environment, describe_environment(device)):
+        progress.say(f"{sentence}: the weights may differ.")

@@ -1,0 +1,81 @@
+"""Draft: the plan's choices before anything is timed: defaults that suit the data, then settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fathom.core.errors import PlanError, nearest
+from fathom.data.augment import AugmentSpec
+from fathom.networks import FAMILIES, NetworkSpec
+from fathom.planning.defaults import Defaults, defaults_for
+from fathom.planning.overrides import apply_settings, convert, full_key, leaves
+from fathom.planning.plan import TaskPlan
+from fathom.planning.prepare import Prepared
+from fathom.planning.request import Request
+from fathom.training.settings import TrainingSpec
+
+_FAMILY_KEYS = ("network", "network.family")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Typed sections of a plan to be. `fixed` are the dotted keys that the user has set."""
+
+    network: NetworkSpec
+    training: TrainingSpec
+    augmentation: AugmentSpec
+    task: TaskPlan
+    why: dict[str, str]
+    fixed: frozenset[str]
+    most_epochs: int
+    may_flip: bool
+
+
+def make_draft(request: Request, prepared: Prepared) -> Draft:
+    """Defaults for this data, changed by the user's settings. Raises PlanError."""
+    family = _family(request.settings)
+    rows = len(prepared.examples["train"])
+    defaults = defaults_for(prepared, rows, family, request.device)
+    settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS}
+    tree = apply_settings(_tree(defaults), settings)
+    fixed = {full_key(key, list(leaves(_tree(defaults)))) for key in settings}
+    if family:
+        fixed.add("network.family")
+    why = {k: v for k, v in defaults.why.items() if k not in fixed}
+    return Draft(
+        network=convert(tree["network"], NetworkSpec, "network"),
+        training=convert(tree["training"], TrainingSpec, "training"),
+        augmentation=convert(tree["augmentation"], AugmentSpec, "augmentation"),
+        task=convert(tree["task"], TaskPlan, "task"),
+        why=why | {key: "was set by the user." for key in sorted(fixed)},
+        fixed=frozenset(fixed),
+        most_epochs=defaults.most_epochs,
+        may_flip=bool(prepared.inputs.images) and "augmentation.flip" not in fixed,
+    )
+
+
+def _tree(defaults: Defaults) -> dict[str, Any]:
+    return {
+        "network": msgspec.to_builtins(defaults.network),
+        "training": msgspec.to_builtins(defaults.training),
+        "augmentation": msgspec.to_builtins(defaults.augmentation),
+        "task": msgspec.to_builtins(defaults.task),
+    }
+
+
+def _family(settings: Mapping[str, Any]) -> str | None:
+    """The network family that the user asked for, if any."""
+    for key in _FAMILY_KEYS:
+        if key in settings:
+            name = str(settings[key])
+            if name not in FAMILIES:
+                known = ", ".join(FAMILIES)
+                raise PlanError(
+                    f"There is no network family {name!r}; known: {known}.{nearest(name, FAMILIES)}"
+                )
+            return name
+    return None

@@ -1,0 +1,83 @@
+"""Overrides: `--set key=value`, checked against the typed plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import yaml
+
+from fathom.core.errors import PlanError, nearest
+
+# Short words for the keys that people set most.
+ALIASES = {
+    "network": "network.family",
+    "optimizer": "training.optimizer.name",
+    "learning_rate": "training.optimizer.learning_rate",
+    "weight_decay": "training.optimizer.weight_decay",
+    "momentum": "training.optimizer.momentum",
+    "image_size": "data.image_size",
+}
+
+
+def parse_settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """Turn `['network.depth=4', 'optimizer=sgd']` into a dictionary; values are YAML scalars."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise PlanError(f"--set {pair!r} is not KEY=VALUE, for example --set network.depth=4.")
+        try:
+            settings[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise PlanError(f"The value in --set {pair!r} cannot be read.") from None
+    return settings
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all values in nested dictionaries."""
+    for key, value in tree.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, dotted + ".")
+        else:
+            yield dotted
+
+
+def full_key(key: str, known: list[str]) -> str:
+    """The dotted key that `key` means: itself, an alias, or the one key that ends in it."""
+    if key in known:
+        return key
+    if key in ALIASES:
+        return ALIASES[key]
+    ending = [k for k in known if k.endswith("." + key)]
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise PlanError(f"The plan key {key!r} could mean {' or '.join(ending)}: write it out.")
+    short = {k.rsplit(".", 1)[-1]: k for k in known}
+    guess = nearest(key, [*known, *ALIASES]) or nearest(key, short)
+    raise PlanError(f"There is no plan key {key!r}.{guess} All keys: {', '.join(sorted(known))}.")
+
+
+def apply_settings(tree: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`tree` (nested dictionaries) with the settings put in; `tree` itself stays as it is."""
+    changed: dict[str, Any] = msgspec.to_builtins(tree)
+    known = list(leaves(changed))
+    for key, value in settings.items():
+        *path, last = full_key(key, known).split(".")
+        node = changed
+        for part in path:
+            node = node[part]
+        node[last] = value
+    return changed
+
+
+def convert(tree: Any, kind: Any, section: str) -> Any:
+    """Check a section against its type; the error names the key and what it must be."""
+    try:
+        return msgspec.convert(tree, kind, strict=False)
+    except msgspec.ValidationError as error:
+        message = str(error).replace("`$.", f"`{section}.").replace("`$`", f"`{section}`")
+        raise PlanError(f"The plan does not fit: {message}.") from None

@@ -1,0 +1,104 @@
+"""Plan: everything that decides the result of a run, resolved before step 1. `plan.yaml` on disk.
+
+A plan is frozen and typed, and says why: `why` maps a dotted key to a sentence. The same plan on
+the same machine, versions and data gives the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct, field
+
+from fathom.core.errors import ArtefactError, PlanError
+from fathom.core.files import write_atomic
+from fathom.core.schema import Kind, TaskName
+from fathom.data.augment import AugmentSpec
+from fathom.networks import NetworkSpec
+from fathom.training.settings import TrainingSpec
+
+PLAN_FORMAT = 1
+
+
+class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is read, and how its columns are used. `digest` is the content's SHA-256."""
+
+    source: str
+    target: str
+    task: TaskName
+    test: str | None = None
+    group: str | None = None
+    time: str | None = None
+    drop: tuple[str, ...] = ()
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    allow_leaks: bool = False
+    image_size: int | None = None
+    rows: int = 0
+    digest: str = ""
+
+
+class TaskPlan(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the task is learned."""
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.label_smoothing < 1.0:
+            raise PlanError(
+                f"label_smoothing is {self.label_smoothing}; it must be at least 0 and below 1."
+            )
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """A resolved plan. `baselines` maps names to their fixed limits of iterations (None: no limit
+    of its own); `evidence` maps sample sizes; `seconds` how the budget was shared out.
+    """
+
+    name: str
+    seed: int
+    data: DataPlan
+    task: TaskPlan
+    network: NetworkSpec
+    training: TrainingSpec
+    augmentation: AugmentSpec
+    baselines: dict[str, int | None]
+    evidence: dict[str, int]
+    budget_seconds: float | None
+    seconds: dict[str, float]
+    environment: dict[str, Any]
+    why: dict[str, str]
+    format_version: int = PLAN_FORMAT
+
+
+def to_yaml(plan: Plan) -> str:
+    """The plan as YAML text, in the order of its fields."""
+    return yaml.safe_dump(
+        msgspec.to_builtins(plan), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write `plan.yaml` atomically."""
+    write_atomic(path, to_yaml(plan).encode())
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a `plan.yaml`. Raises ArtefactError (damaged) or PlanError (a value that does not fit)."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise ArtefactError(f"{path} is not a readable plan: {first}.") from None
+    if not isinstance(content, dict) or "format_version" not in content:
+        raise ArtefactError(f"{path} is not a plan of Fathom: it has no format_version.")
+    if content["format_version"] != PLAN_FORMAT:
+        raise ArtefactError(
+            f"{path} has the format {content['format_version']}; this Fathom reads {PLAN_FORMAT}."
+        )
+    try:
+        return msgspec.convert(content, Plan)
+    except msgspec.ValidationError as error:
+        raise PlanError(f"{path} does not fit: {error}.") from None

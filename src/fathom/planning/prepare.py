@@ -1,0 +1,120 @@
+"""Prepare: from a request to encoded, audited, split data; the same for `fit` and `inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fathom.core.blocks import InputSpec
+from fathom.core.budget import Budget
+from fathom.core.errors import DataError, LeakError
+from fathom.core.examples import Examples
+from fathom.core.output import OutputSpec
+from fathom.core.progress import Progress
+from fathom.core.record import Record
+from fathom.core.schema import Schema
+from fathom.data.audit import Audit, audit
+from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.infer import infer_schema
+from fathom.data.learn import learn
+from fathom.data.prepare import drop_unusable
+from fathom.data.raw import Raw
+from fathom.data.read import read
+from fathom.data.split import Splits, split
+from fathom.planning.request import Request
+
+SPLIT_NAMES = ("train", "validation", "calibration", "test")
+# The audit may take so much of the whole; above it, it subsamples and says so.
+AUDIT_SHARE = 0.05
+_AUDIT_LEAST_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready to be learned from. `examples` maps split names to encoded examples."""
+
+    raw: Raw
+    schema: Schema
+    audit: Audit
+    splits: Splits
+    inputs: InputSpec
+    output: OutputSpec
+    examples: Mapping[str, Examples]
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What the audit found."""
+        return self.audit.records
+
+
+def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Raw, Schema, Audit]:
+    """Read, infer and audit; nothing is learned yet."""
+    progress.stage("reading")
+    raw = read(request.source, test=request.test, target=request.target, progress=progress)
+    schema = infer_schema(
+        raw,
+        target=request.target,
+        task=request.task,
+        kinds=request.kinds,
+        drop=request.drop,
+        group=request.group,
+        order=request.time,
+    )
+    raw = drop_unusable(raw, schema)
+    progress.stage("auditing")
+    seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
+    return raw, schema, audit(raw, schema, seed=request.seed, budget=budget.share(seconds))
+
+
+def refuse_leaks(found: Audit, allowed: bool) -> None:
+    """Raise LeakError where a column gives the target away and the user did not allow it."""
+    if not found.leaks or allowed:
+        return
+    columns = ", ".join(repr(c) for c in found.leaks)
+    drops = " ".join(f"--drop {c}" for c in found.leaks)
+    plural = len(found.leaks) > 1
+    raise LeakError(
+        f"The column{'s' if plural else ''} {columns} give{'' if plural else 's'} the target away: "
+        f"alone {'they predict' if plural else 'it predicts'} it almost perfectly, so the model "
+        f"would learn nothing else. Leave out what will not be known when predicting ({drops}), "
+        "or go on with --allow-leaks if it is legitimate."
+    )
+
+
+def encode_splits(
+    raw: Raw, schema: Schema, splits: Splits, progress: Progress
+) -> tuple[dict[str, Examples], dict[int, str]]:
+    """Encode all rows once, cut them into splits, and leave out what could not be read."""
+    progress.stage("encoding")
+    encoded = encode(raw.table, schema, progress=progress)
+    bad = np.fromiter(encoded.unreadable, dtype=np.int64)
+    examples = {}
+    for name in SPLIT_NAMES:
+        rows = getattr(splits, name)
+        examples[name] = encoded.examples.take(rows[~np.isin(rows, bad)])
+        if not len(examples[name]):
+            raise DataError(f"No example is left for the split {name!r}: add data.")
+    if len(bad):
+        first = int(bad[0])
+        progress.say(
+            f"{len(bad)} of {len(raw.table)} rows could not be read and are left out, first "
+            f"{raw.locate(first)}: {encoded.unreadable[first]}."
+        )
+    return examples, encoded.unreadable
+
+
+def prepare(
+    request: Request, budget: Budget, progress: Progress, *, refuse: bool = True
+) -> Prepared:
+    """All that comes before a plan. Raises DataError, and LeakError unless `refuse` is off."""
+    raw, schema, found = understand(request, budget, progress)
+    refuse_leaks(found, request.allow_leaks or not refuse)
+    splits = split(raw, schema, seed=request.seed)
+    schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
+    examples, unreadable = encode_splits(raw, schema, splits, progress)
+    return Prepared(
+        raw, schema, found, splits, input_spec(schema), output_spec(schema), examples, unreadable
+    )

@@ -1,0 +1,105 @@
+"""Request: what the user asked for, before anything is known of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+from fathom.core.errors import PlanError
+from fathom.core.schema import Kind, TaskName
+from fathom.planning.overrides import convert
+from fathom.planning.plan import DataPlan, Plan
+
+_KINDS_PREFIX = "data.kinds."
+
+
+@dataclass(frozen=True)
+class Request:
+    """`plan` is set where a plan is repeated: then nothing is decided anew."""
+
+    source: object
+    test: object | None = None
+    target: str | None = None
+    task: TaskName | None = None
+    group: str | None = None
+    time: str | None = None
+    drop: tuple[str, ...] = ()
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    allow_leaks: bool = False
+    image_size: int | None = None
+    seed: int = 0
+    budget_seconds: float | None = None
+    steps: int | None = None
+    device: str = "cpu"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    plan: Plan | None = None
+
+
+def make_request(source: object, settings: Mapping[str, Any], **options: Any) -> Request:
+    """A request; settings about how columns are read are taken out of the others."""
+    rest = dict(settings)
+    kinds = {k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)}
+    size = rest.pop("image_size", rest.pop("data.image_size", None))
+    checked_kinds = convert(kinds, dict[str, Kind], "data.kinds")
+    checked_size = convert(size, int | None, "data.image_size")
+    if checked_size is not None and not 8 <= checked_size <= 1024:
+        raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
+    return Request(
+        source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options
+    )
+
+
+def repeat_request(plan: Plan, device: str, source: object | None = None) -> Request:
+    """The request that a plan answers; `source` stands in for data that lay in memory.
+
+    Raises PlanError where such data is not handed in.
+    """
+    data = plan.data
+    if not data.source and (source is None or isinstance(source, str | Path)):
+        raise PlanError("This plan's data lay in memory: hand the data in again from Python.")
+    return Request(
+        source=data.source or source,
+        test=data.test,
+        target=data.target,
+        task=data.task,
+        group=data.group,
+        time=data.time,
+        drop=data.drop,
+        kinds=data.kinds,
+        allow_leaks=data.allow_leaks,
+        image_size=data.image_size,
+        seed=plan.seed,
+        budget_seconds=plan.budget_seconds,
+        device=device,
+        plan=plan,
+    )
+
+
+def data_plan(request: Request, *, target: str, task: TaskName, rows: int, digest: str) -> DataPlan:
+    """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
+    return DataPlan(
+        source=_lasting(request.source),
+        target=target,
+        task=task,
+        test=_lasting(request.test) or None,
+        group=request.group,
+        time=request.time,
+        drop=request.drop,
+        kinds=dict(request.kinds),
+        allow_leaks=request.allow_leaks,
+        image_size=request.image_size,
+        rows=rows,
+        digest=digest,
+    )
+
+
+def _lasting(source: object) -> str:
+    if not isinstance(source, str | Path):
+        return ""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else str(source)
+
+

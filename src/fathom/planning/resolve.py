@@ -1,0 +1,188 @@
+"""Resolve: from data, probe and budget to a plan in which nothing is open any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+import numpy as np
+from msgspec.structs import replace
+
+from fathom.core.budget import Budget, format_duration
+from fathom.core.errors import BudgetError
+from fathom.core.progress import Progress
+from fathom.core.randomness import numpy_generator
+from fathom.planning.draft import Draft, make_draft
+from fathom.planning.environment import describe_environment
+from fathom.planning.flips import flips_allowed
+from fathom.planning.plan import Plan
+from fathom.planning.prepare import Prepared
+from fathom.planning.probe import Speed, probe
+from fathom.planning.request import Request, data_plan
+from fathom.tasks import build_task
+from fathom.training.supervised import Supervised
+
+# What comes after training, as a share of the whole with a least and a most, in seconds.
+EVIDENCE_SHARE, EVIDENCE_LEAST, EVIDENCE_MOST = 0.15, 4.0, 180.0
+REPORT_SECONDS = 3.0
+# Kept back, because a probe of a second does not foresee a busy machine.
+MARGIN = 0.04
+LEAST_STEPS = 20
+# Validation is how the best weights are found; it may cost so much of the training time.
+VALIDATION_SHARE, VALIDATIONS_LEAST, VALIDATIONS_MOST = 0.08, 4, 30
+VALIDATION_ROWS = 10_000
+SAVE_EVERY_SECONDS = 10.0
+LOG_LINES = 200
+WARMUP_SHARE = 0.05
+# Beyond these, intervals are narrower than anybody acts upon.
+SAMPLES = {"train": 5_000, "validation": 20_000, "calibration": 20_000, "test": 100_000}
+
+
+def supervised(plan: Plan, prepared: Prepared, device: str) -> Supervised:
+    """The fit that a plan describes."""
+    task = build_task(
+        prepared.schema.task, prepared.output, label_smoothing=plan.task.label_smoothing
+    )
+    return Supervised(
+        train=prepared.examples["train"],
+        validation=prepared.examples["validation"].sample(
+            VALIDATION_ROWS, numpy_generator(plan.seed, "validation sample")
+        ),
+        inputs=prepared.inputs,
+        output=prepared.output,
+        task=task,
+        network=plan.network,
+        training=plan.training,
+        augmentation=plan.augmentation,
+        seed=plan.seed,
+        device=device,
+    )
+
+
+def resolve(
+    request: Request,
+    prepared: Prepared,
+    limits: Mapping[str, int | None],
+    budget: Budget,
+    progress: Progress,
+) -> Plan:
+    """The plan that uses what is left of the budget; with `request.steps` nothing is timed.
+
+    Raises BudgetError where too little time is left to train, saying what would be needed.
+    """
+    progress.stage("planning")
+    draft = make_draft(request, prepared)
+    plan = _plan(request, prepared, limits, draft, budget)
+    if request.steps is not None:
+        return _with_steps(plan, draft, request.steps, None, "was asked for")
+    what = supervised(plan, prepared, request.device)
+    speed, plan = probe(what, plan, draft, budget, progress)
+    _check(budget, plan, speed)
+    if draft.may_flip:
+        what = supervised(plan, prepared, request.device)
+        plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
+    return _stretch(plan, draft, prepared, speed, budget)
+
+
+def _plan(
+    request: Request,
+    prepared: Prepared,
+    limits: Mapping[str, int | None],
+    draft: Draft,
+    budget: Budget,
+) -> Plan:
+    """The draft as a plan, before it is timed."""
+    evidence = float(np.clip(EVIDENCE_SHARE * budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST))
+    return Plan(
+        name=prepared.raw.name,
+        seed=request.seed,
+        data=data_plan(
+            request,
+            target=prepared.schema.target.name,
+            task=prepared.schema.task,
+            rows=len(prepared.raw.table),
+            digest=prepared.raw.digest,
+        ),
+        task=draft.task,
+        network=draft.network,
+        training=draft.training,
+        augmentation=draft.augmentation,
+        baselines=dict(limits),
+        evidence=dict(SAMPLES),
+        budget_seconds=None if request.steps else request.budget_seconds,
+        seconds={"evidence": round(evidence, 2), "report": REPORT_SECONDS},
+        environment=describe_environment(request.device),
+        why=draft.why,
+    )
+
+
+def _time_for_training(budget: Budget, plan: Plan) -> float:
+    after = plan.seconds["evidence"] + plan.seconds["report"]
+    return budget.remaining - after - MARGIN * budget.seconds
+
+
+def _check(budget: Budget, plan: Plan, speed: Speed) -> None:
+    least = LEAST_STEPS * speed.step_seconds + VALIDATIONS_LEAST * speed.validation_seconds
+    available = _time_for_training(budget, plan)
+    if available < least:
+        needed = ceil((budget.seconds + least - available) / (1 - MARGIN) * 1.1)
+        raise BudgetError(
+            f"The budget of {format_duration(budget.seconds)} is too small for this data: "
+            f"{format_duration(budget.elapsed)} went into reading it and fitting the baselines, "
+            f"and what is left does not suffice to train and measure. Give --budget {needed}s."
+        )
+
+
+def _stretch(
+    plan: Plan, draft: Draft, prepared: Prepared, speed: Speed, budget: Budget
+) -> Plan:
+    """Fix the steps: as many as the time allows, and no more epochs than the data is good for."""
+    seconds = _time_for_training(budget, plan)
+    validations = int(
+        np.clip(
+            VALIDATION_SHARE * seconds / max(speed.validation_seconds, 1e-6),
+            VALIDATIONS_LEAST,
+            VALIDATIONS_MOST,
+        )
+    )
+    affordable = (seconds - validations * speed.validation_seconds) / speed.step_seconds
+    rows = len(prepared.examples["train"])
+    per_epoch = max(1, rows // plan.training.batch_size)
+    useful = draft.most_epochs * per_epoch
+    steps = max(LEAST_STEPS, int(min(affordable, useful)))
+    epochs = steps / per_epoch
+    why = (
+        f"{format_duration(seconds)} are left for training and a step takes "
+        f"{1000 * speed.step_seconds:.1f} ms, which makes {epochs:.1f} epochs."
+        if affordable <= useful
+        else f"{draft.most_epochs} epochs are as many as {rows:,} examples are good for; "
+        f"the time would allow {affordable / per_epoch:.0f}."
+    )
+    plan = replace(plan, seconds=plan.seconds | {"training": round(seconds, 2)})
+    return _with_steps(plan, draft, steps, speed, why, validations)
+
+
+def _with_steps(
+    plan: Plan,
+    draft: Draft,
+    steps: int,
+    speed: Speed | None,
+    why: str,
+    validations: int = 10,
+) -> Plan:
+    """Everything that follows from the number of steps, except what the user has fixed."""
+    every = max(1, steps // validations)
+    saves = steps // 8 if speed is None else int(SAVE_EVERY_SECONDS / speed.step_seconds)
+    values = {
+        "steps": steps,
+        "warmup_steps": max(1, min(int(WARMUP_SHARE * steps), 500)),
+        "validate_every": every,
+        "save_every": max(1, saves),
+        "log_every": max(1, steps // LOG_LINES),
+    }
+    kept = {k: v for k, v in values.items() if f"training.{k}" not in draft.fixed}
+    training = replace(plan.training, **kept)
+    reasons = plan.why if "training.steps" in draft.fixed else plan.why | {"training.steps": why}
+    seconds = {"training": 0.0} | plan.seconds
+    return replace(plan, training=training, why=reasons, seconds=seconds)
+

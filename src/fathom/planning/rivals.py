@@ -1,0 +1,81 @@
+"""Rivals: the traditional methods, fitted inside their share of the budget and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fathom.baselines import Baseline, applicable, fit_baseline
+from fathom.core.budget import Budget
+from fathom.core.prediction import Prediction
+from fathom.core.progress import Progress
+from fathom.core.task import SupervisedTask
+from fathom.planning.prepare import Prepared
+from fathom.tasks.metrics import HIGHER_IS_BETTER
+
+# A weak baseline is a lie, so the baselines get a real share of the time.
+BASELINE_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Fitted baselines by name, their scores on validation (higher is better), and the best."""
+
+    fitted: Mapping[str, Baseline]
+    scores: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+    @property
+    def best(self) -> str:
+        """The name of the baseline that is best on validation; of equals the simplest."""
+        return max(self.fitted, key=lambda name: self.scores[name])
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """What each baseline used of its iterations, so that a repeat uses the same."""
+        return {name: model.limit for name, model in self.fitted.items()}
+
+
+def score(task: SupervisedTask, prediction: Prediction, targets: np.ndarray) -> float:  # type: ignore[type-arg]
+    """The task's primary metric, signed so that higher is better."""
+    value = task.metrics(prediction, targets)[task.primary]
+    return value if HIGHER_IS_BETTER[task.primary] else -value
+
+
+def fit_rivals(
+    prepared: Prepared,
+    task: SupervisedTask,
+    *,
+    seed: int,
+    budget: Budget,
+    limits: Mapping[str, int | None],
+    progress: Progress,
+) -> Rivals:
+    """Fit every baseline that applies to this kind of data; `limits` come from a repeated plan."""
+    progress.stage("fitting baselines")
+    names = applicable(prepared.schema)
+    share = budget.share(BASELINE_SHARE * budget.seconds)
+    validation = prepared.examples["validation"]
+    assert validation.targets is not None
+    fitted: dict[str, Baseline] = {}
+    scores: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for position, name in enumerate(names):
+        progress.advance(position, len(names), name)
+        before = share.elapsed
+        fitted[name] = fit_baseline(
+            name,
+            prepared.examples["train"],
+            prepared.schema,
+            prepared.schema.task,
+            seed=seed,
+            budget=share.share(share.remaining / (len(names) - position)),
+            limit=limits.get(name),
+            validation=validation,
+        )
+        scores[name] = score(task, fitted[name].predict(validation), validation.targets)
+        seconds[name] = share.elapsed - before
+    progress.advance(len(names), len(names), "")
+    return Rivals(fitted, scores, seconds)

@@ -1,0 +1,100 @@
+"""The short summary of a run: lines for a terminal, a dictionary for a program."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from fathom.core.budget import format_duration
+from fathom.core.record import Record
+from fathom.report import words
+from fathom.report.findings import Findings, measured
+from fathom.report.story import Story
+
+_WIDTH = 92
+_LABEL = 13
+
+
+def summary_lines(records: Sequence[Record], story: Story) -> list[str]:
+    """At most 15 lines: verdict, primary metric of both models, gap, calibration, time, files."""
+    findings = Findings(records, story)
+    lines = [*_verdict_lines(findings), ""]
+    lines += _score_lines(findings)
+    lines += _line("overfitting", findings.get(f"gap.{findings.primary}"), "train minus test ")
+    lines += _line("calibration", findings.get("calibration.ece"), "stated confidence off by ")
+    lines.append(_labelled("time", _time(story)))
+    if story.warnings:
+        more = f" (and {len(story.warnings) - 1} more)" if len(story.warnings) > 1 else ""
+        lines.append(_labelled("warning", textwrap.shorten(story.warnings[0], _WIDTH) + more))
+    if story.folder:
+        lines.append(_labelled("report", f"{story.folder}/report.html"))
+    if story.predict_command:
+        lines.append(_labelled("predict", story.predict_command))
+    return lines
+
+
+def summary_json(records: Sequence[Record], story: Story) -> dict[str, Any]:
+    """What `--json` prints: verdict, every measured value with its interval, folder, seconds."""
+    findings = Findings(records, story)
+    verdict = findings.verdict
+    reached = verdict is not None and verdict.status == "measured"
+    return {
+        "name": story.name,
+        "run": story.folder,
+        "report": f"{story.folder}/report.html" if story.folder else "",
+        "verdict": verdict.value if verdict is not None and reached else None,
+        "sentence": verdict.sentence if verdict is not None else "",
+        "default_model": story.default_model,
+        "primary": findings.primary,
+        "best_baseline": findings.best_baseline,
+        "metrics": {r.id: _measurement(r) for r in records if measured(r) and r.id != "verdict"},
+        "not_measured": {r.id: r.reason for r in findings.unmeasured()},
+        "seconds": story.seconds,
+        "budget_seconds": story.budget_seconds,
+        "warnings": list(story.warnings),
+    }
+
+
+def _measurement(record: Record) -> dict[str, Any]:
+    interval = None if record.interval is None else list(record.interval)
+    return {"value": record.value, "interval": interval, "unit": record.unit, "n": record.n}
+
+
+def _verdict_lines(findings: Findings) -> list[str]:
+    headline, rest = findings.headline
+    return textwrap.wrap(f"{headline} {rest}", _WIDTH, max_lines=5, placeholder=" …")
+
+
+def _score_lines(findings: Findings) -> list[str]:
+    comparison = findings.compare(findings.primary)
+    lines = []
+    for name, record in (
+        ("network", comparison.network),
+        (findings.best_baseline, comparison.baseline),
+    ):
+        if record is not None:
+            lines.append(_labelled(name, f"{comparison.title} {_with_interval(record)}"))
+    if comparison.gain is not None:
+        lines.append(_labelled("gain", _with_interval(comparison.gain)))
+    return lines
+
+
+def _line(label: str, record: Record | None, lead: str) -> list[str]:
+    return [] if record is None else [_labelled(label, lead + _with_interval(record))]
+
+
+def _with_interval(record: Record) -> str:
+    interval = words.record_interval(record)
+    return words.record_value(record) + (f"  ({interval})" if interval else "")
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{_LABEL}}{text}"
+
+
+def _time(story: Story) -> str:
+    worked = format_duration(story.seconds)
+    if story.budget_seconds is None:
+        return worked
+    return f"{worked} of {format_duration(story.budget_seconds)}"

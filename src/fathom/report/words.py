@@ -1,0 +1,149 @@
+"""How metrics, values and units are called and written in the report."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from fathom.core.budget import format_duration
+from fathom.core.record import Record
+
+METRIC_TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "Log loss",
+    "rmse": "Root mean squared error",
+    "mae": "Mean absolute error",
+    "r2": "R²",
+    "bits_per_byte": "Bits per byte",
+    "return": "Return",
+    "ece": "Calibration error",
+    "ece_before": "Calibration error before",
+}
+AS_PERCENT = frozenset({"accuracy", "balanced_accuracy", "ece", "ece_before"})
+MODEL_TITLES = {
+    "network": "Network",
+    "constant": "Constant answer",
+    "linear": "Linear model",
+    "boosting": "Gradient boosting",
+    "pictures": "Linear model on picture features",
+}
+SPLITS = ("train", "validation", "calibration", "test")
+_BYTES = {"byte", "bytes", "B"}
+_SECONDS = {"s", "second", "seconds"}
+
+
+def plain(identifier: str) -> str:
+    """'train_seconds' as 'Train seconds'."""
+    text = identifier.replace("_", " ").replace(".", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def metric_title(name: str) -> str:
+    """What a table calls a metric."""
+    return METRIC_TITLES.get(name, plain(name))
+
+
+def model_title(name: str) -> str:
+    """What a table calls a model."""
+    return MODEL_TITLES.get(name, plain(name))
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Three significant figures with a true minus sign, thousands separated."""
+    sign = "+" if signed else ""
+    if not math.isfinite(value):
+        return "–"
+    size = math.floor(math.log10(abs(value))) if value else 0
+    if size < -4 or size >= 12:
+        text = f"{value:{sign}.2e}"
+    elif value == int(value) and not signed and abs(value) >= 1:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:{sign},.{min(6, max(0, 2 - size))}f}"
+    return text.replace("-", "−")
+
+
+def metric_value(metric: str, value: float, signed: bool = False) -> str:
+    """A metric's value as a table shows it: '97.2 %', '0.914'."""
+    if not math.isfinite(value):
+        return "–"
+    if metric in AS_PERCENT:
+        return f"{100 * value:{'+' if signed else ''}.1f} %".replace("-", "−")
+    if metric in METRIC_TITLES and abs(value) < 1:
+        return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+    return number(value, signed)
+
+
+def metric_interval(metric: str, interval: tuple[float, float], signed: bool = False) -> str:
+    """'95.9 to 98.4 %', '0.905 to 0.919'."""
+    low, high = (metric_value(metric, end, signed) for end in interval)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, in the prefix that suits it: '1.2 million', '340 MB', '42 s'."""
+    if unit in _SECONDS:
+        return format_duration(value) if abs(value) >= 1 or value == 0 else _small_seconds(value)
+    if unit in _BYTES:
+        return _prefixed(value, "B")
+    if unit.lower() in {"flop", "flops", "j", "joule", "joules", "wh"}:
+        return _prefixed(value, unit)
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    return f"{number(value)} {unit}".strip()
+
+
+def _small_seconds(value: float) -> str:
+    factor, unit = (1e3, "ms") if abs(value) >= 1e-3 else (1e6, "µs")
+    return f"{value * factor:.3g} {unit}"
+
+
+def _prefixed(value: float, unit: str) -> str:
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def record_value(record: Record) -> str:
+    """A record's value as text; a dash where it has none."""
+    if record.value is None:
+        return "–"
+    if isinstance(record.value, str):
+        return record.value
+    metric = record.id.rpartition(".")[2]
+    if metric in METRIC_TITLES and not record.unit:
+        return metric_value(metric, record.value, signed=record.group in {"gain", "gap"})
+    return amount(record.value, record.unit)
+
+
+def record_interval(record: Record) -> str:
+    """A record's 95 % interval as text; empty where it has none."""
+    if record.interval is None:
+        return ""
+    metric = record.id.rpartition(".")[2]
+    if metric in METRIC_TITLES and not record.unit:
+        return metric_interval(metric, record.interval, signed=record.group in {"gain", "gap"})
+    low, high = (amount(end, record.unit) for end in record.interval)
+    return f"{low} to {high}"
+
+
+def record_title(record: Record) -> str:
+    """'cost.train_seconds' as 'Train seconds', 'gain.accuracy' as 'Accuracy'."""
+    return metric_title(record.id.rpartition(".")[2])
+
+
+def first_sentence(text: str) -> tuple[str, str]:
+    """The first sentence, and the rest."""
+    parts = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text.strip(), maxsplit=1)
+    return parts[0], parts[1] if len(parts) > 1 else ""
+
+
+def sentence_case(text: str) -> str:
+    """A first letter in upper case, and a full stop."""
+    text = text.strip()
+    ended = text if text.endswith((".", "!", "?", "…")) else text + "."
+    return ended[:1].upper() + ended[1:] if text else ""

@@ -1,0 +1,95 @@
+"""Shipping: calibrate what was trained, choose the default model, and write the bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from torch import nn
+
+from fathom import __version__, folders
+from fathom.core.progress import Progress
+from fathom.deployment.bundle import write_bundle
+from fathom.inference import LoadedModel, NetworkPredictor
+from fathom.inference.trust import Trust, fit_trust
+from fathom.job import Job
+from fathom.planning.plan import Plan
+from fathom.planning.prepare import Prepared
+from fathom.planning.rivals import Rivals, score
+from fathom.training.supervised import Supervised
+from fathom.training.trainer import TrainingResult
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The trained network, what it was trained on, and how that went."""
+
+    network: nn.Module
+    what: Supervised
+    result: TrainingResult
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The calibrated network, and which model is the default: the better one on validation."""
+
+    network: NetworkPredictor
+    default: str
+    scores: dict[str, float]
+
+
+def ship(
+    job: Job, prepared: Prepared, rivals: Rivals, plan: Plan, learned: Learned, progress: Progress
+) -> Shipped:
+    """Write the bundle of the network and the best baseline. Test data plays no part in it."""
+    progress.stage("calibrating")
+    model = _loaded(prepared, plan, learned, Trust())
+    calibration = prepared.examples["calibration"]
+    if learned.what.output.form == "classes":
+        trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
+        model = _loaded(prepared, plan, learned, trust)
+    network = NetworkPredictor(model)
+    validation = prepared.examples["validation"]
+    assert validation.targets is not None
+    scores = {
+        "network": score(model.task, network.predict(validation), validation.targets),
+        "baseline": rivals.scores[rivals.best],
+    }
+    default = "network" if scores["network"] > scores["baseline"] else "baseline"
+    write_bundle(
+        job.folder / folders.BUNDLE,
+        schema=prepared.schema,
+        task_name=prepared.schema.task,
+        network=learned.network,
+        network_spec=plan.network,
+        trust=model.trust,
+        precision=plan.training.precision,
+        baseline=rivals.fitted[rivals.best],
+        default=default,
+        validation_scores=scores,
+        provenance=_provenance(plan),
+    )
+    return Shipped(network, default, scores)
+
+
+def _loaded(prepared: Prepared, plan: Plan, learned: Learned, trust: Trust) -> LoadedModel:
+    return LoadedModel(
+        schema=prepared.schema,
+        inputs=prepared.inputs,
+        network=learned.network,
+        network_spec=plan.network,
+        task=learned.what.task,
+        trust=trust,
+        precision=plan.training.precision,
+        device=learned.what.device,
+    )
+
+
+def _provenance(plan: Plan) -> dict[str, object]:
+    return {
+        "fathom": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_digest": plan.data.digest,
+        "seed": plan.seed,
+        **plan.environment,
+    }

@@ -1,0 +1,42 @@
+"""The training log: `log.jsonl`, one JSON line for each thing that happened, in order of steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fathom.core.files import read_lines, write_atomic
+
+
+class TrainingLog:
+    """Appends lines; a disk that is full for a while only delays them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[bytes] = []
+
+    def write(self, kind: str, step: int, **values: Any) -> None:
+        """Append one line of the given kind. Numbers that are not finite become null."""
+        self._waiting.append(msgspec.json.encode({"kind": kind, "step": step, **values}) + b"\n")
+        try:
+            self._append(b"".join(self._waiting))
+        except OSError:
+            return  # the lines wait for the next attempt
+        self._waiting.clear()
+
+    def keep_until(self, step: int) -> None:
+        """Drop the lines of later steps, which are going to be done again."""
+        lines = [line for line in read_lines(self.path) if line["step"] <= step]
+        write_atomic(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+    def _append(self, content: bytes) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(content) != len(content):
+                    raise OSError("only a part of the line was written")
+            except OSError:
+                file.truncate(before)
+                raise

@@ -1,0 +1,98 @@
+"""How long a training step takes, measured on the real thing before the run begins."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from fathom.core.source import Source
+from fathom.core.task import Task
+from fathom.training.optimizers import hidden_matrices
+from fathom.training.phase import PhaseUpdate
+from fathom.training.precision import arrange, prepare, threads
+from fathom.training.settings import TrainingSpec
+
+WARM_UP_STEPS = 2
+LEAST_STEPS, MOST_STEPS = 3, 200
+
+
+class Trainable(Protocol):
+    """What can be timed: `build` and `source` give fresh copies, which are thrown away."""
+
+    @property
+    def task(self) -> Task:
+        """What is to be learned."""
+
+    @property
+    def training(self) -> TrainingSpec:
+        """How."""
+
+    @property
+    def device(self) -> str:
+        """Where."""
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+
+    def source(self) -> Source:
+        """Its batches."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a step: the median and the slowest of `steps` timed ones, after warming up.
+
+    A slowest step far above the median says that something else wants the processor too.
+    """
+
+    median: float
+    slowest: float
+    steps: int
+
+
+def measure_speed(what: Trainable, *, seconds: float) -> Speed:
+    """Time whole training steps (batch, forward, backward, optimizer) for about `seconds`."""
+    spec, network, task = what.training, what.build(), copy.deepcopy(what.task)
+    prepare(network, spec, what.device)
+    modules = [network, *task.modules().values()]
+    for module in modules:
+        prepare(module, spec, what.device)
+        module.train()
+    hidden = hidden_matrices(modules)
+    updates = [
+        PhaseUpdate(phase, modules, spec, hidden, what.device) for phase in task.phases(network)
+    ]
+    if spec.compile:
+        network.compile()
+    batches = what.source().batches(task.act(network))
+    generator = torch.Generator(device=what.device)
+
+    def step() -> None:
+        batch = arrange(next(batches), spec, what.device)
+        for update in updates:
+            update.run(network, batch, generator, factor=1e-6)
+
+    with threads(spec.threads):
+        return _timed(step, seconds)
+
+
+def _timed(step: Callable[[], None], seconds: float) -> Speed:
+    """Repeat `step` until the time is up. An update reads its loss: it is done when it returns."""
+    began = perf_counter()
+    for _ in range(WARM_UP_STEPS):
+        step()
+    times: list[float] = []
+    while len(times) < LEAST_STEPS or (
+        len(times) < MOST_STEPS and perf_counter() - began < seconds
+    ):
+        started = perf_counter()
+        step()
+        times.append(perf_counter() - started)
+    return Speed(float(np.median(times)), max(times), len(times))

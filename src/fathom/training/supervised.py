@@ -1,0 +1,103 @@
+"""Supervised: a network fitted to encoded examples, by the one Trainer. For runs and for probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fathom.core.blocks import InputSpec
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.output import OutputSpec
+from fathom.core.prediction import Prediction
+from fathom.core.progress import Progress
+from fathom.core.task import SupervisedTask
+from fathom.data.augment import Augment, AugmentSpec
+from fathom.data.source import ArraySource
+from fathom.inference import run_network
+from fathom.networks import NetworkSpec, build
+from fathom.tasks import HIGHER_IS_BETTER
+from fathom.training.schedule import Replan
+from fathom.training.settings import TrainingSpec
+from fathom.training.trainer import Trainer, TrainingResult, Validation
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """What is to be fitted, and how. Nothing is computed until `fit`."""
+
+    train: Examples
+    validation: Examples
+    inputs: InputSpec
+    output: OutputSpec
+    task: SupervisedTask
+    network: NetworkSpec
+    training: TrainingSpec
+    augmentation: AugmentSpec
+    seed: int
+    device: str = "cpu"
+
+    def build(self) -> nn.Module:
+        """A network with fresh weights on the device."""
+        return build(self.network, self.inputs, self.output, seed=self.seed).to(self.device)
+
+    def source(self) -> ArraySource:
+        """The training examples, resident on the device."""
+        assert self.train.targets is not None
+        changes = self.augmentation != AugmentSpec()
+        return ArraySource(
+            {name: self._tensor(array) for name, array in self.train.inputs.items()},
+            self.task.encode_targets(self.train.targets).to(self.device),
+            batch_size=self.training.batch_size,
+            seed=self.seed,
+            augment=Augment(self.augmentation) if changes else None,
+        )
+
+    def validate(self, network: nn.Module) -> Validation:
+        """The task's metrics on the validation examples; the primary one is the score."""
+        assert self.validation.targets is not None
+        metrics = self.task.metrics(self.predict(network, self.validation), self.validation.targets)
+        primary = metrics[self.task.primary]
+        sign = 1.0 if HIGHER_IS_BETTER[self.task.primary] else -1.0
+        return Validation(sign * primary, metrics)
+
+    def predict(self, network: nn.Module, examples: Examples) -> Prediction:
+        """What the network says of examples, in the precision in which it is trained."""
+        outputs = run_network(
+            network, examples, precision=self.training.precision, device=self.device
+        )
+        return self.task.predict(outputs)
+
+    def fit(
+        self,
+        folder: Path,
+        *,
+        resume: bool = False,
+        budget: Budget | None = None,
+        replans: Sequence[Replan] = (),
+        progress: Progress | None = None,
+    ) -> tuple[nn.Module, TrainingResult]:
+        """Train in `folder` (log and checkpoints go there); the network holds its best weights."""
+        network = self.build()
+        trainer = Trainer(
+            network,
+            self.task,
+            self.source(),
+            self.training,
+            seed=self.seed,
+            folder=folder,
+            device=self.device,
+            validate=self.validate,
+            progress=progress,
+            budget=budget,
+            replans=list(replans),
+        )
+        return network, trainer.fit(resume=resume)
+
+    def _tensor(self, array: Any) -> Tensor:
+        return torch.from_numpy(array).to(self.device)

@@ -1,0 +1,218 @@
+"""`check_baseline`: what every registered baseline promises, over each kind of data it takes."""
+
+import warnings
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from fathom.baselines import (
+    BASELINES,
+    applicable,
+    baseline_from_state,
+    fit_baseline,
+)
+from fathom.baselines.base import loss
+from fathom.core.budget import Budget
+from fathom.core.errors import DataError, PlanError
+from fathom.core.examples import Examples
+from fathom.core.prediction import ClassPrediction, NumberPrediction
+from fathom.core.predictor import Predictor
+from fathom.core.schema import CategoryStatistics, Field, NumberStatistics, Schema
+
+LABELS = ("ham", "spam", "other")
+
+
+def fields(kinds):
+    return tuple(Field(f"{kind} column", kind, "input", "") for kind in kinds)
+
+
+def make_schema(task, kinds, labels):
+    if task == "classification":
+        statistics = CategoryStatistics(labels, (1,) * len(labels))
+        target = Field("target", "category", "target", "", statistics)
+    else:
+        target = Field("target", "number", "target", "", NumberStatistics(0.0, 1.0, -1.0, 1.0, 0))
+    return Schema(task, (*fields(kinds), target))
+
+
+def scalars(n, generator):
+    numbers = generator.normal(size=(n, 3)).astype(np.float32)
+    categories = generator.integers(1, 6, size=(n, 2))
+    signal = 2 * numbers[:, 0] + 1.5 * (categories[:, 0] % 2) - numbers[:, 1] ** 2
+    numbers[generator.random(numbers.shape) < 0.1] = np.nan
+    categories[generator.random(categories.shape) < 0.1] = 0
+    return {"numbers": numbers, "categories": categories}, signal
+
+
+def pictures(n, generator):
+    # A bright bar, lying or standing, whose brightness is the number.
+    brightness = generator.uniform(60, 255, n)
+    canvas = generator.uniform(0, 40, size=(n, 3, 12, 16))
+    upright = generator.random(n) < 0.5
+    canvas[upright, :, 2:10, 6:9] += brightness[upright, None, None, None]
+    canvas[~upright, :, 5:8, 2:14] += brightness[~upright, None, None, None]
+    signal = np.where(upright, 1.0, -1.0) * brightness / 128
+    return {"photo": np.clip(canvas, 0, 255).astype(np.uint8)}, signal
+
+
+def make(case, n=700, seed=0):
+    """(examples, schema, task name) for a case such as 'mixed regression'."""
+    kind, task, *classes = case.split()
+    generator = np.random.default_rng(seed)
+    inputs, signal, kinds = {}, np.zeros(n), []
+    if kind in {"table", "mixed"}:
+        table, part = scalars(n, generator)
+        inputs, signal, kinds = table, part, ["number", "category"]
+    if kind in {"pictures", "mixed"}:
+        photos, part = pictures(n, generator)
+        inputs, signal, kinds = inputs | photos, signal + part, [*kinds, "image"]
+    labels = LABELS[: int(classes[0])] if classes else ()
+    targets = 1000 + 50 * signal
+    if labels:
+        cuts = np.quantile(signal, np.arange(1, len(labels)) / len(labels))
+        targets = np.digitize(signal, cuts)
+    return Examples(inputs, targets, np.arange(n)), make_schema(task, kinds, labels), task
+
+
+CASES = [
+    f"{kind} {task}"
+    for kind in ("table", "pictures", "mixed")
+    for task in ("classification 2", "classification 3", "regression")
+]
+RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
+
+
+def fit(name, case, seconds=20.0, **options):
+    examples, schema, task = make(case)
+    train, validation = examples.take(np.arange(450)), examples.take(np.arange(450, 600))
+    options = {"seed": 7, "budget": Budget(seconds), "validation": validation} | options
+    return fit_baseline(name, train, schema, task, **options), examples.take(np.arange(600, 700))
+
+
+def values(prediction):
+    return prediction.probs if isinstance(prediction, ClassPrediction) else prediction.values
+
+
+def test_every_registered_baseline_is_driven_here():
+    assert {name for name, _ in RUNS} == set(BASELINES)
+
+
+def test_applicable_follows_the_kinds():
+    def names(*kinds):
+        return applicable(make_schema("regression", kinds, ()))
+
+    assert names("text") == ["constant"]
+    assert names("boolean", "time") == ["constant", "linear", "boosting"]
+    assert names("image") == ["constant", "pictures"]
+    assert names("image", "number") == ["constant", "linear", "boosting", "pictures"]
+
+
+@pytest.mark.parametrize(("name", "case"), RUNS)
+class TestCheckBaseline:
+    def test_predicts_well_formed_and_better_than_the_constant(self, name, case):
+        baseline, test = fit(name, case)
+        prediction = baseline.predict(test)
+        assert isinstance(baseline, Predictor)
+        assert baseline.name == name
+        assert len(prediction) == len(test)
+        assert np.isfinite(values(prediction)).all()
+        if baseline.labels:
+            assert prediction.labels == baseline.labels
+            assert prediction.probs.shape == (len(test), len(baseline.labels))
+            assert prediction.probs.dtype == np.float64
+            np.testing.assert_allclose(prediction.probs.sum(axis=1), 1.0, atol=1e-12)
+        else:
+            assert isinstance(prediction, NumberPrediction)
+        if name != "constant":
+            constant, _ = fit("constant", case)
+            ours = loss(baseline.raw(test), test.targets, baseline.labels)
+            least = loss(constant.raw(test), test.targets, constant.labels)
+            assert ours < 0.9 * least
+
+    def test_state_is_arrays_and_json_and_gives_it_back_exactly(self, name, case):
+        baseline, test = fit(name, case)
+        arrays, config = baseline.state()
+        arrays = load(save({k: np.ascontiguousarray(a) for k, a in arrays.items()}))
+        config = msgspec.json.decode(msgspec.json.encode(config))
+        again = baseline_from_state(name, arrays, config)
+        np.testing.assert_array_equal(values(again.predict(test)), values(baseline.predict(test)))
+        assert (again.limit, again.notes) == (baseline.limit, baseline.notes)
+
+    def test_seed_and_limit_make_it_the_same_whatever_the_clock(self, name, case):
+        baseline, test = fit(name, case)
+        again, _ = fit(name, case, seconds=1e-9, limit=baseline.limit)
+        assert again.limit == baseline.limit
+        np.testing.assert_array_equal(values(again.predict(test)), values(baseline.predict(test)))
+
+    def test_stops_early_and_still_predicts_when_there_is_no_time(self, name, case):
+        whole, _ = fit(name, case)
+        hurried, test = fit(name, case, seconds=1e-9)
+        assert hurried.limit <= whole.limit
+        assert np.isfinite(values(hurried.predict(test))).all()
+
+    def test_neither_fitting_nor_predicting_warns(self, name, case):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            baseline, test = fit(name, case)
+            baseline.predict(test)
+
+    def test_does_without_validation(self, name, case):
+        baseline, test = fit(name, case, validation=None)
+        assert np.isfinite(values(baseline.predict(test))).all()
+
+    def test_unseen_and_missing_values_are_predicted(self, name, case):
+        baseline, test = fit(name, case)
+        strange = dict(test.inputs)
+        if "numbers" in strange:
+            strange["numbers"] = np.full_like(strange["numbers"], np.nan)
+            strange["categories"] = strange["categories"] * 0 + np.array([0, 99])
+        if "photo" in strange:
+            strange["photo"] = np.zeros_like(strange["photo"])
+        prediction = baseline.predict(Examples(strange, None, test.rows))
+        assert np.isfinite(values(prediction)).all()
+
+    def test_a_row_is_predicted_alike_alone_and_among_others(self, name, case):
+        baseline, test = fit(name, case)
+        together = values(baseline.predict(test))
+        alone = np.concatenate([values(baseline.predict(test.take([i]))) for i in range(5)])
+        np.testing.assert_allclose(alone, together[:5], rtol=1e-5, atol=1e-6)
+        assert len(baseline.predict(test.take(np.arange(0)))) == 0
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting", "pictures", "constant"])
+def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
+    examples, schema, task = make("mixed classification 3")
+    train = examples.take(examples.targets != 1)
+    baseline = fit_baseline(
+        name, train, schema, task, seed=0, budget=Budget(20), validation=examples
+    )
+    probs = baseline.predict(examples).probs
+    assert (probs[:, 1] == 0).all()
+    np.testing.assert_allclose(probs.sum(axis=1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting"])
+def test_columns_without_a_value_do_no_harm(name):
+    examples, schema, task = make("table classification 2")
+    inputs = dict(examples.inputs)
+    inputs["numbers"] = np.column_stack([inputs["numbers"], np.full(700, np.nan, np.float32)])
+    inputs["categories"] = np.column_stack([inputs["categories"], np.zeros(700, np.int64)])
+    empty = Examples(inputs, examples.targets, examples.rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        baseline = fit_baseline(name, empty, schema, task, seed=0, budget=Budget(20))
+    assert np.isfinite(baseline.predict(empty).probs).all()
+
+
+def test_nothing_to_learn_is_the_users_mistake():
+    examples, schema, task = make("table classification 2")
+    one = examples.take(examples.targets == 1)
+    with pytest.raises(DataError, match="Only one class"):
+        fit_baseline("linear", one, schema, task, seed=0, budget=Budget(1))
+    none = Examples(examples.inputs, None, examples.rows)
+    with pytest.raises(DataError, match="target is known"):
+        fit_baseline("boosting", none, schema, task, seed=0, budget=Budget(1))
+    with pytest.raises(PlanError, match="Did you mean 'linear'"):
+        fit_baseline("liner", examples, schema, task, seed=0, budget=Budget(1))

@@ -1,0 +1,260 @@
+"""`check_network`: what every family of networks promises, driven over the registry."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import torch
+
+from fathom.core.blocks import CategoriesBlock, ImageBlock, InputSpec, NumbersBlock
+from fathom.core.errors import PlanError
+from fathom.core.output import OutputSpec
+from fathom.networks import ACTIVATIONS, FAMILIES, NetworkSpec, build, default_spec
+from fathom.networks.embeddings import PiecewiseNumbers
+
+ROWS = 2_000
+NUMBERS = NumbersBlock(("a", "b.c", "flat"), ((-1.0, 0.0, 0.5, 2.0), (-2.0, 2.0), (0.0,)))
+CATEGORIES = CategoriesBlock(("keys", "colour"), (4, 6))
+GREY = ImageBlock(1, 8, 8, (100.0,), (50.0,))
+COLOUR = ImageBlock(3, 32, 32, (120.0, 110.0, 100.0), (60.0, 50.0, 0.0))
+WIDE = ImageBlock(3, 24, 40, (120.0, 110.0, 100.0), (60.0, 50.0, 40.0))
+INPUTS = {
+    "numbers": InputSpec({"numbers": NUMBERS}),
+    "categories": InputSpec({"categories": CATEGORIES}),
+    "table": InputSpec({"numbers": NUMBERS, "categories": CATEGORIES}),
+    "grey": InputSpec({"image": GREY}),
+    "colour": InputSpec({"image": COLOUR}),
+    "wide": InputSpec({"image": WIDE}),
+    "mixed": InputSpec({"numbers": NUMBERS, "front.view": COLOUR, "back": GREY}),
+}
+OUTPUTS = {
+    "classes": OutputSpec("classes", labels=("x", "y", "z")),
+    "number": OutputSpec("number", center=3.0, scale=2.0),
+}
+CASES = [
+    pytest.param(family, inputs, output, id=f"{family}-{inputs}-{output}")
+    for family, entry in FAMILIES.items()
+    for inputs, spec in INPUTS.items()
+    for output in OUTPUTS
+    if entry.accepts(spec)
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def batch(inputs: InputSpec, size: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    made = {}
+    for name, block in inputs.blocks.items():
+        if isinstance(block, NumbersBlock):
+            made[name] = torch.randn(size, len(block.names), generator=generator)
+            made[name][0, 0] = torch.nan
+        elif isinstance(block, CategoriesBlock):
+            columns = [torch.randint(0, s, (size,), generator=generator) for s in block.sizes]
+            made[name] = torch.stack(columns, dim=1)
+        else:
+            shape = (size, block.channels, block.height, block.width)
+            made[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    return made
+
+
+def make(family: str, inputs: str, output: str, seed: int = 0):
+    spec, _ = FAMILIES[family].default_spec(INPUTS[inputs], OUTPUTS[output], ROWS)
+    return build(spec, INPUTS[inputs], OUTPUTS[output], seed=seed)
+
+
+@pytest.mark.parametrize(("family", "inputs", "output"), CASES)
+def test_check_network(family, inputs, output):
+    network, data = make(family, inputs, output), batch(INPUTS[inputs])
+    size = OUTPUTS[output].size
+    check_training(network, data, size)
+    check_evaluation(network, data, size)
+    check_stages(network, data)
+    check_state(network, make(family, inputs, output, seed=1), data)
+
+
+def check_training(network, data, size):
+    outputs = network.train()(data)
+    assert outputs.shape == (4, size)
+    assert outputs.dtype == torch.float32
+    outputs.square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def check_evaluation(network, data, size):
+    network.eval()
+    with torch.no_grad():
+        outputs = network(data)
+        torch.testing.assert_close(network(data), outputs, rtol=0, atol=0)
+        alone = network({name: block[:1] for name, block in data.items()})
+        assert alone.shape == (1, size)
+        torch.testing.assert_close(alone, outputs[:1], rtol=1e-4, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(data)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, outputs, rtol=0.1, atol=0.1)
+
+
+def check_stages(network, data):
+    stages = network.stages()
+    names = [name for name, _ in stages]
+    assert len(set(names)) == len(names)
+    flow = data
+    with torch.no_grad():
+        for _, stage in stages:
+            flow = stage(flow)
+            assert isinstance(flow, torch.Tensor)
+            assert len(flow) == 4
+        torch.testing.assert_close(flow, network(data), rtol=0, atol=0)
+    held = {id(p) for _, stage in stages for p in stage.parameters()}
+    assert held == {id(p) for p in network.parameters()}
+
+
+def check_state(network, other, data):
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(other.eval()(data), network(data), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("family", "inputs", "output"), CASES)
+def test_weights_depend_on_the_seed_alone(family, inputs, output):
+    first = make(family, inputs, output).state_dict()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    again = make(family, inputs, output).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    other = make(family, inputs, output, seed=7).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize(("family", "inputs", "output"), CASES)
+def test_default_spec_survives_json_and_gives_reasons(family, inputs, output):
+    spec, reasons = FAMILIES[family].default_spec(INPUTS[inputs], OUTPUTS[output], ROWS)
+    text = msgspec.json.encode(spec)
+    assert msgspec.json.decode(text)["family"] == family
+    assert msgspec.json.decode(text, type=NetworkSpec) == spec
+    assert set(reasons) <= set(spec.__struct_fields__)
+    assert all(reason.endswith(".") for reason in reasons.values())
+
+
+@pytest.mark.parametrize(("inputs", "family"), [("table", "mlp"), ("colour", "convnet")])
+def test_the_default_family_follows_the_inputs(inputs, family):
+    spec, _ = default_spec(INPUTS[inputs], OUTPUTS["classes"], ROWS)
+    assert spec.__struct_config__.tag == family
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_small_data_get_no_larger_networks(family):
+    inputs, output = INPUTS["colour"], OUTPUTS["classes"]
+    counts = []
+    for rows in (100, 1_000, 10_000, 100_000):
+        spec, _ = FAMILIES[family].default_spec(inputs, output, rows)
+        network = build(spec, inputs, output, seed=0)
+        counts.append(sum(p.numel() for p in network.parameters()))
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 8, 16, 28, 64, 128])
+def test_default_convnet_takes_every_size(side):
+    inputs = InputSpec({"image": ImageBlock(3, side, side, (99.0,) * 3, (50.0,) * 3)})
+    spec, _ = default_spec(inputs, OUTPUTS["classes"], ROWS)
+    network = build(spec, inputs, OUTPUTS["classes"], seed=0).eval()
+    with torch.no_grad():
+        assert network(batch(inputs, 2)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_activations_are_finite_and_bend(name):
+    x = torch.linspace(-5, 5, 11)
+    y = ACTIVATIONS[name]()(x)
+    assert y.isfinite().all()
+    assert not torch.allclose(y.diff(), y.diff()[0])
+
+
+@pytest.mark.parametrize("embedding", ["linear", "piecewise", "periodic"])
+@pytest.mark.parametrize("normalization", ["none", "layer"])
+def test_every_mlp_learns_a_step(embedding, normalization):
+    inputs, output = INPUTS["numbers"], OUTPUTS["number"]
+    kind = FAMILIES["mlp"].spec
+    spec = kind(width=32, number_embedding=embedding, normalization=normalization, dropout=0.0)
+    network = build(spec, inputs, output, seed=0)
+    data = {"numbers": torch.randn(256, 3, generator=torch.Generator().manual_seed(1))}
+    targets = (data["numbers"][:, :1] > 0.5).float()
+    optimizer = torch.optim.AdamW(network.parameters(), 5e-3)
+    losses = []
+    for _ in range(100):
+        loss = torch.nn.functional.mse_loss(network(data), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.25 * losses[0]
+
+
+def test_piecewise_bins_by_hand():
+    block = NumbersBlock(("a", "b"), ((0.0, 1.0, 3.0), (0.0, 2.0)))
+    module = PiecewiseNumbers(block, 2)
+    with torch.no_grad():
+        module.linear.zero_()
+        module.bias.zero_()
+        module.bent.copy_(torch.tensor([[[1.0, 0], [0, 1]], [[1, 0], [0, 1]]]))
+        module.presence.missing.fill_(7.0)
+    numbers = torch.tensor([[2.0, 1.0], [-1.0, 5.0], [torch.nan, 0.5]])
+    expected = torch.tensor([[1.0, 0.5, 0.5, 0], [0, 0, 1, 0], [7, 7, 0.25, 0]])
+    torch.testing.assert_close(module(numbers), expected)
+
+
+def test_missing_is_not_the_middle():
+    network = make("mlp", "numbers", "classes").eval()
+    with torch.no_grad():
+        network.embedding.blocks["0"].presence.missing.fill_(1.0)
+        outputs = network({"numbers": torch.tensor([[0.0, 0, 0], [torch.nan, 0, 0]])})
+    assert not torch.allclose(outputs[0], outputs[1])
+
+
+def test_unknown_codes_say_nothing_at_first():
+    network = make("mlp", "categories", "classes").eval()
+    codes = torch.tensor([[0, 0], [1, 1]])
+    assert network.embedding({"categories": codes}).abs().max() == 0
+
+
+def test_a_black_channel_is_no_division_by_zero():
+    inputs = InputSpec({"image": ImageBlock(1, 8, 8, (0.0,), (0.0,))})
+    spec, _ = default_spec(inputs, OUTPUTS["classes"], ROWS)
+    network = build(spec, inputs, OUTPUTS["classes"], seed=0).eval()
+    assert network({"image": torch.zeros(1, 1, 8, 8, dtype=torch.uint8)}).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "words"),
+    [
+        ("mlp", {"depth": 0}, "network.depth is 0"),
+        ("mlp", {"activation": "rellu"}, "Did you mean 'relu'"),
+        ("mlp", {"number_embedding": "piecewize"}, "Did you mean 'piecewise'"),
+        ("mlp", {"dropout": 1.0}, "below 1"),
+        ("convnet", {"widths": ()}, "network.widths"),
+        ("convnet", {"widths": (2,)}, "at least 8"),
+        ("convnet", {"stem": 0}, "network.stem"),
+        ("convnet", {"normalization": "bach"}, "Did you mean 'batch'"),
+    ],
+)
+def test_a_spec_that_makes_no_network_is_refused(family, fields, words):
+    with pytest.raises(PlanError, match=words):
+        FAMILIES[family].spec(**fields)
+
+
+def test_convnet_refuses_what_it_cannot_see():
+    kind = FAMILIES["convnet"].spec
+    with pytest.raises(PlanError, match="picture column"):
+        build(kind(), INPUTS["numbers"], OUTPUTS["classes"], seed=0)
+    with pytest.raises(PlanError, match="8x8"):
+        build(kind(widths=(8, 8, 8), stem=4), INPUTS["grey"], OUTPUTS["classes"], seed=0)

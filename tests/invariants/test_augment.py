@@ -1,0 +1,123 @@
+"""Augmentation is a pure function of inputs and generator, and keeps what it must keep."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fathom.core.errors import PlanError
+from fathom.data.augment import Augment, AugmentSpec, cut_out, move, relight, zoom
+
+SPECS = {
+    "flip": AugmentSpec(flip=True),
+    "shift": AugmentSpec(shift=2),
+    "cutout": AugmentSpec(cutout=4),
+    "brightness": AugmentSpec(brightness=0.3),
+    "contrast": AugmentSpec(contrast=0.3),
+    "zoom": AugmentSpec(zoom=0.2),
+    "all": AugmentSpec(flip=True, shift=3, cutout=5, brightness=0.2, contrast=0.2, zoom=0.2),
+}
+
+
+def pictures(count=64, channels=3, height=10, width=12, dtype=torch.uint8):
+    generator = torch.Generator().manual_seed(1)
+    shape = (count, channels, height, width)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8).to(dtype)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("name", list(SPECS))
+def test_pure_function_of_inputs_and_generator(name, dtype):
+    images = pictures(dtype=dtype)
+    inputs = {"image": images, "numbers": torch.randn(64, 3)}
+    kept = {key: value.clone() for key, value in inputs.items()}
+    augment = Augment(SPECS[name])
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, again, other = (augment(inputs, seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(inputs[key], kept[key]) for key in kept)
+    assert list(first) == list(inputs)
+    assert torch.equal(first["image"], again["image"])
+    assert not torch.equal(first["image"], other["image"])
+    assert not torch.equal(first["image"], images)
+    assert torch.equal(first["numbers"], inputs["numbers"])
+    assert first["image"].shape == images.shape
+    assert first["image"].dtype == dtype
+
+
+def test_off_is_the_identity_and_draws_nothing():
+    generator = seeded()
+    before = generator.get_state()
+    images = pictures()
+    assert torch.equal(Augment(AugmentSpec())({"image": images}, generator)["image"], images)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_flip_mirrors_about_half():
+    images = pictures(count=400)
+    moved = move(images, 0, True, seeded())
+    same = (moved == images).flatten(1).all(1)
+    mirrored = (moved == images.flip(3)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 150 < int(mirrored.sum()) < 250
+
+
+def test_shift_is_a_crop_of_the_reflected_picture():
+    images = pictures(count=100)
+    moved = move(images, 2, False, seeded())
+    padded = torch.nn.functional.pad(images.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
+    crops = [padded[:, :, y : y + 10, x : x + 12] for y in range(5) for x in range(5)]
+    matches = torch.stack([(moved == crop).flatten(1).all(1) for crop in crops])
+    assert matches.any(0).all()
+    assert matches.any(1).all()  # every one of the 25 shifts occurs
+
+
+def test_every_channel_moves_alike():
+    grey = pictures(channels=1).expand(-1, 3, -1, -1)
+    moved = Augment(SPECS["all"])({"image": grey}, seeded())["image"]
+    assert torch.equal(moved[:, 0], moved[:, 2])
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_shift_larger_than_the_picture(side):
+    images = pictures(height=side, width=side)
+    moved = move(images, 9, True, seeded())
+    assert moved.shape == images.shape
+
+
+def test_cutout_blanks_one_square():
+    images = pictures(count=200, channels=1)
+    changed = (cut_out(images, 4, seeded()) != images)[:, 0]
+    assert changed.flatten(1).sum(1).max() <= 16
+    assert changed.any(2).sum(1).max() <= 4
+    assert changed.any(1).sum(1).max() <= 4
+    assert changed.any(0).all()  # every place is reached
+
+
+def test_relight_stays_in_range_and_keeps_the_order():
+    images = pictures()
+    lit = relight(images, 0.9, 0.5, seeded())
+    assert lit.min() == 0
+    assert lit.max() == 255
+    order = images[0].flatten().argsort()
+    assert (lit[0].flatten()[order].int().diff() >= 0).all()
+
+
+def test_zoom_keeps_the_middle():
+    images = torch.zeros(50, 1, 11, 11, dtype=torch.uint8)
+    images[:, :, 5, 5] = 200
+    zoomed = zoom(images, 0.3, seeded())
+    assert (zoomed[:, 0].flatten(1).argmax(1) == 60).all()
+    flat = torch.full((5, 1, 11, 11), 77, dtype=torch.uint8)
+    assert torch.equal(zoom(flat, 0.3, seeded()), flat)
+
+
+@pytest.mark.parametrize("fields", [{"shift": -1}, {"cutout": -2}, {"zoom": 1.0}, {"contrast": -1}])
+def test_nonsense_is_refused(fields):
+    with pytest.raises(PlanError, match="augment"):
+        AugmentSpec(**fields)

@@ -1,0 +1,209 @@
+"""Our NumPy predictions against scikit-learn's own, and HOG against its definition."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+
+from fathom.baselines import fit_baseline
+from fathom.baselines.base import one_thread, probabilities
+from fathom.baselines.boosting import CategoryCodes
+from fathom.baselines.linear import ScalarEncoder
+from fathom.baselines.pictures import describe, hog
+from fathom.baselines.trees import Forest, from_sklearn
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.schema import CategoryStatistics, Field, Schema
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    with one_thread("openmp"), one_thread("blas"):
+        yield
+
+
+def table(n, seed):
+    """Three category columns (2, 5 and 200 codes), three number columns, everything with holes."""
+    generator = np.random.default_rng(seed)
+    categories = np.column_stack([generator.integers(0, k, n) for k in (2, 5, 200)])
+    numbers = generator.normal(size=(n, 3))
+    numbers[:, 1] = np.round(numbers[:, 1])  # values that fall on thresholds exactly
+    signal = categories[:, 1] % 2 + numbers[:, 0] * (categories[:, 2] % 7 > 3) + numbers[:, 1]
+    numbers[generator.random(numbers.shape) < 0.15] = np.nan
+    numbers[0] = [np.inf, -np.inf, 0.0]
+    return categories, numbers, signal
+
+
+def matrix(categories, numbers, codes):
+    coded = np.where(categories >= codes, np.nan, categories)
+    return np.concatenate([coded, numbers], axis=1)
+
+
+@pytest.mark.parametrize("leaves", [4, 31, 64])
+@pytest.mark.parametrize("classes", [0, 2, 4])
+def test_trees_predict_as_scikit_learn_does(classes, leaves):
+    categories, numbers, signal = table(3000, 0)
+    codes = np.array([2, 5, 200])
+    options = {
+        "max_iter": 90,
+        "max_leaf_nodes": leaves,
+        "categorical_features": [0, 1, 2],
+        "early_stopping": False,
+    }
+    if classes:
+        targets = np.digitize(signal, np.quantile(signal, np.arange(1, classes) / classes))
+        estimator = HistGradientBoostingClassifier(**options)
+    else:
+        targets, estimator = 50 + 10 * signal, HistGradientBoostingRegressor(**options)
+    estimator.fit(matrix(categories, numbers, codes), targets)
+    forest = Forest(from_sklearn(estimator._predictors), codes)
+
+    categories, numbers, _ = table(2500, 1)
+    categories[::7] = codes  # missing or unknown
+    numbers[::11] = np.nan
+    raw = forest.sums(categories, numbers) + estimator._baseline_prediction.reshape(-1)
+    reference = matrix(categories, numbers, codes)
+    if classes:
+        expected, ours = estimator.predict_proba(reference), probabilities(raw)
+    else:
+        expected, ours = estimator.predict(reference), raw[:, 0]
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-11)
+    by_iteration = forest.contributions(categories, numbers)
+    assert by_iteration.shape == (2500, 90, max(1, classes if classes > 2 else 1))
+    np.testing.assert_allclose(
+        by_iteration.sum(axis=1), forest.sums(categories, numbers), atol=1e-11
+    )
+    half = Forest(forest.trees.first(forest.trees.count // 2), codes)
+    np.testing.assert_allclose(
+        half.sums(categories, numbers), by_iteration[:, :45].sum(axis=1), atol=1e-11
+    )
+
+
+def test_category_codes_keep_the_frequent_and_merge_the_rare():
+    generator = np.random.default_rng(0)
+    column = np.concatenate([[0, 0], np.repeat(np.arange(2, 202), 5), np.arange(202, 402)])
+    codes = CategoryCodes.learn(generator.permutation(column)[:, None])
+    new = codes.apply(np.arange(500)[:, None])[:, 0]
+    assert codes.known[0] == 254
+    assert len(np.unique(new[2:202])) == 200  # the frequent keep a code each
+    assert np.bincount(new[202:402]).max() == 400 - 253  # the rarest share one
+    assert (new[[0, 1, 402, 499]] == 254).all()  # missing, or never seen
+
+
+def test_linear_prediction_is_the_encoded_row_times_the_weights():
+    categories, numbers, signal = table(800, 2)
+    inputs = {"numbers": numbers[1:].astype(np.float32), "categories": categories[1:]}
+    examples = Examples(inputs, (signal[1:] > 0).astype(np.int64), np.arange(799))
+    baseline = fit_baseline(
+        "linear", examples, schema("ab"), "classification", seed=0, budget=Budget(20)
+    )
+    encoded = baseline.encoder.encode(inputs["numbers"], inputs["categories"])
+    np.testing.assert_allclose(baseline.raw(examples), baseline.weights.apply(encoded), atol=1e-10)
+    reference = LogisticRegression(C=1.0, max_iter=2000, tol=1e-8).fit(encoded, examples.targets)
+    expected = reference.predict_proba(encoded)
+    np.testing.assert_allclose(baseline.predict(examples).probs, expected, atol=0.01)
+
+
+def test_scalar_encoder_standardises_and_marks_what_is_missing():
+    numbers = np.array([[1.0, 5.0], [3.0, np.nan], [5.0, 7.0]], dtype=np.float32)
+    encoder = ScalarEncoder.learn(numbers, np.array([[2], [3], [0]]))
+    encoded = encoder.encode(numbers, np.array([[2], [3], [77]]))
+    unit = np.sqrt(8 / 3)
+    expected = [
+        [-2 / unit, -1, 0, 0, 0, 1, 0],
+        [0, 0, 1, 0, 0, 0, 1],
+        [2 / unit, 1, 0, 0, 1, 0, 0],
+    ]
+    np.testing.assert_allclose(encoded, expected, atol=1e-6)
+
+
+def test_sparse_and_dense_encodings_are_the_same(monkeypatch):
+    categories, numbers, _ = table(300, 3)
+    encoder = ScalarEncoder.learn(numbers[1:], categories[1:])
+    dense = encoder.encode(numbers[1:], categories[1:])
+    monkeypatch.setattr("fathom.baselines.linear.MOST_DENSE", 0)
+    sparse = encoder.encode(numbers[1:], categories[1:])
+    np.testing.assert_array_equal(sparse.toarray(), dense)
+
+
+@pytest.mark.parametrize("degrees", [10, 50, 90, 130, 170])
+def test_hog_votes_for_the_direction_of_the_edge(degrees):
+    height, width = np.mgrid[0:28, 0:28]
+    ramp = np.cos(np.radians(degrees)) * width + np.sin(np.radians(degrees)) * height
+    picture = ((ramp - ramp.min()) / np.ptp(ramp)) ** 2  # the square root is a plain ramp
+    features = hog(picture[None, None].astype(np.float32)).reshape(6, 6, 4, 9)
+    assert (features[1:-1, 1:-1].argmax(axis=-1) == int(degrees // 20)).all()
+
+
+def test_hog_does_not_see_brightness_and_fits_every_size():
+    generator = np.random.default_rng(0)
+    picture = generator.random((2, 3, 32, 40)).astype(np.float32)
+    np.testing.assert_allclose(hog(picture), hog(0.5 * picture), atol=0.01)
+    for shape in ((1, 1, 1), (1, 2, 3), (3, 8, 8), (1, 28, 28), (3, 64, 64), (3, 65, 97)):
+        pictures = generator.integers(0, 256, (3, *shape), dtype=np.uint8)
+        features = describe(pictures)
+        assert features.dtype == np.float32
+        assert np.isfinite(features).all()
+        np.testing.assert_array_equal(describe(pictures[1:2])[0].shape, features[1].shape)
+
+
+def schema(labels):
+    statistics = CategoryStatistics(tuple(labels), (1,) * len(labels))
+    return Schema("classification", (Field("y", "category", "target", "", statistics),))
+
+
+def split(inputs, targets, seed=0):
+    examples = Examples(inputs, targets, np.arange(len(targets)))
+    train, test = train_test_split(np.arange(len(targets)), random_state=seed, test_size=0.3)
+    return examples.take(train[:-100]), examples.take(train[-100:]), examples.take(test)
+
+
+def accuracy(name, inputs, targets, labels):
+    train, validation, test = split(inputs, targets)
+    baseline = fit_baseline(
+        name,
+        train,
+        schema(labels),
+        "classification",
+        seed=0,
+        budget=Budget(30),
+        validation=validation,
+    )
+    return (baseline.predict(test).codes == test.targets).mean()
+
+
+def test_digits_are_read_from_features():
+    data = load_digits()
+    pictures = (data.images * 15.9).astype(np.uint8)[:, None]
+    assert accuracy("pictures", {"digit": pictures}, data.target, "0123456789") > 0.97
+
+
+@pytest.mark.parametrize(("name", "least"), [("linear", 0.93), ("boosting", 0.93)])
+def test_tables_are_learned_as_well_as_is_known(name, least):
+    data = load_breast_cancer()
+    inputs = {"numbers": data.data.astype(np.float32)}
+    assert accuracy(name, inputs, data.target, "mb") > least
+
+
+def test_wine_has_three_classes():
+    data = load_wine()
+    inputs = {"numbers": data.data.astype(np.float32)}
+    train, _, test = split(inputs, data.target)
+    baseline = fit_baseline(
+        "linear", train, schema("abc"), "classification", seed=0, budget=Budget(20)
+    )
+    assert (baseline.predict(test).codes == test.targets).mean() > 0.85
+
+
+@pytest.mark.parametrize("name", ["linear", "boosting"])
+def test_diabetes_is_explained_as_far_as_is_known(name):
+    data = load_diabetes()
+    train, validation, test = split({"numbers": data.data.astype(np.float32)}, data.target)
+    target = Schema("regression", (Field("y", "number", "target", ""),))
+    baseline = fit_baseline(
+        name, train, target, "regression", seed=0, budget=Budget(20), validation=validation
+    )
+    residual = baseline.predict(test).values - test.targets
+    assert 1 - residual.var() / test.targets.var() > 0.33
