@@ -38,10 +38,14 @@ class Target(NamedTuple):
 
 TARGETS = {
     "digits": Target(("digits", "--budget", "30s"), 5, "performance.accuracy", 0.98),
-    "fashion": Target(("{data}/fashion-mnist", "--budget", "150s"), 1, "performance.accuracy", 0.92),
+    "fashion": Target(
+        ("{data}/fashion-mnist", "--budget", "150s"), 1, "performance.accuracy", 0.92
+    ),
     "adult": Target(
-        ("{data}/tab-adult/train.csv", "--test", "{data}/tab-adult/test.csv")
-        + ("--target", "income", "--budget", "90s"),
+        (
+            *("{data}/tab-adult/train.csv", "--test", "{data}/tab-adult/test.csv"),
+            *("--target", "income", "--budget", "90s"),
+        ),
         1,
         "performance.roc_auc",
         0.915,
@@ -114,7 +118,9 @@ def measure(name: str, data: str) -> None:
         }
         with RESULTS.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(f"{name} seed {seed}: {main['value']:.4f} {main['interval']} {line['verdict']} ", end="")
+        print(
+            f"{name} seed {seed}: {main['value']:.4f} {main['interval']} {line['verdict']} ", end=""
+        )
         print(f"{summary['process_seconds']} s  baselines {line['baselines']}", flush=True)
     mean = sum(values) / len(values)
     wanted = "" if target.least is None else f", must reach {target.least}"

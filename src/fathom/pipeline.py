@@ -1,12 +1,12 @@
 """The story of `fit`, on one page: from data to a trusted model.
 
-    read, infer, audit, split, encode      what is the data, and can it be learned from honestly?
-    fit the baselines                      what does a traditional method reach?
-    plan                                   which network, how long, why?
-    train                                  the one loop
-    calibrate                              how far can its probabilities be believed?
-    measure the evidence                   on test data that nothing before has decided upon
-    bundle, report                         what is shipped, and what a person reads
+read, infer, audit, split, encode      what is the data, and can it be learned from honestly?
+fit the baselines                      what does a traditional method reach?
+plan                                   which network, how long, why?
+train                                  the one loop
+calibrate                              how far can its probabilities be believed?
+measure the evidence                   on test data that nothing before has decided upon
+bundle, report                         what is shipped, and what a person reads
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.resolve import resolve, supervised
 from fathom.planning.rivals import Rivals, fit_rivals
 from fathom.run import Run, load
-from fathom.shipping import Learned, ship
+from fathom.shipping import Learned, Outcome, ship
 from fathom.tasks import build_task
 from fathom.training.schedule import load_replans
 
@@ -103,8 +103,8 @@ def work(job: Job, progress: Progress) -> Run:
     rivals = _fit_rivals(job, prepared, progress)
     plan = _settle(job, prepared, rivals, progress)
     learned = _train(job, prepared, plan, progress)
-    shipped = ship(job, prepared, rivals, plan, learned, progress)
-    run = measure(job, prepared, rivals, plan, learned, shipped, progress)
+    outcome = Outcome(job, prepared, rivals, plan, learned)
+    run = measure(outcome, ship(outcome, progress), progress)
     progress.stage("writing the report")
     run.report()
     return run

@@ -9,7 +9,7 @@ from torch import nn
 
 from fathom import __version__, folders
 from fathom.core.progress import Progress
-from fathom.deployment.bundle import write_bundle
+from fathom.deployment.bundle import ModelName, write_bundle
 from fathom.inference import LoadedModel, NetworkPredictor
 from fathom.inference.trust import Trust, fit_trust
 from fathom.job import Job
@@ -30,18 +30,29 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Everything that a run has come to when its training is over."""
+
+    job: Job
+    prepared: Prepared
+    rivals: Rivals
+    plan: Plan
+    learned: Learned
+
+
+@dataclass(frozen=True)
 class Shipped:
     """The calibrated network, and which model is the default: the better one on validation."""
 
     network: NetworkPredictor
-    default: str
-    scores: dict[str, float]
+    default: ModelName
+    scores: dict[ModelName, float]
 
 
-def ship(
-    job: Job, prepared: Prepared, rivals: Rivals, plan: Plan, learned: Learned, progress: Progress
-) -> Shipped:
+def ship(outcome: Outcome, progress: Progress) -> Shipped:
     """Write the bundle of the network and the best baseline. Test data plays no part in it."""
+    prepared, rivals = outcome.prepared, outcome.rivals
+    plan, learned = outcome.plan, outcome.learned
     progress.stage("calibrating")
     model = _loaded(prepared, plan, learned, Trust())
     calibration = prepared.examples["calibration"]
@@ -51,13 +62,13 @@ def ship(
     network = NetworkPredictor(model)
     validation = prepared.examples["validation"]
     assert validation.targets is not None
-    scores = {
+    scores: dict[ModelName, float] = {
         "network": score(model.task, network.predict(validation), validation.targets),
         "baseline": rivals.scores[rivals.best],
     }
-    default = "network" if scores["network"] > scores["baseline"] else "baseline"
+    default: ModelName = "network" if scores["network"] > scores["baseline"] else "baseline"
     write_bundle(
-        job.folder / folders.BUNDLE,
+        outcome.job.folder / folders.BUNDLE,
         schema=prepared.schema,
         task_name=prepared.schema.task,
         network=learned.network,

@@ -1,6 +1,7 @@
 """`check_baseline`: what every registered baseline promises, over each kind of data it takes."""
 
 import warnings
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -84,6 +85,7 @@ CASES = [
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
 
 
+@cache
 def fit(name, case, seconds=20.0, **options):
     examples, schema, task = make(case)
     train, validation = examples.take(np.arange(450)), examples.take(np.arange(450, 600))
@@ -142,7 +144,7 @@ class TestCheckBaseline:
 
     def test_seed_and_limit_make_it_the_same_whatever_the_clock(self, name, case):
         baseline, test = fit(name, case)
-        again, _ = fit(name, case, seconds=1e-9, limit=baseline.limit)
+        again, _ = fit.__wrapped__(name, case, seconds=1e-9, limit=baseline.limit)
         assert again.limit == baseline.limit
         np.testing.assert_array_equal(values(again.predict(test)), values(baseline.predict(test)))
 
@@ -155,7 +157,7 @@ class TestCheckBaseline:
     def test_neither_fitting_nor_predicting_warns(self, name, case):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            baseline, test = fit(name, case)
+            baseline, test = fit.__wrapped__(name, case)
             baseline.predict(test)
 
     def test_does_without_validation(self, name, case):

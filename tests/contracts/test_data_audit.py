@@ -149,3 +149,17 @@ def test_the_histogram_shows_a_number_to_be_learned():
     records = by_id(audited(toy().assign(y=np.linspace(0, 1, 600))))
     assert records["data.rows"].figure.kind == "histogram"
     assert records["data.imbalance"].status == "not_applicable"
+
+
+def test_a_code_for_the_class_is_found_in_few_rows():
+    frame = toy(40)
+    frame["late"] = frame["y"].map({"yes": "J", "no": "N"})
+    assert audited(frame).leaks == ("late",)
+
+
+def test_a_leak_in_a_large_table_passes_the_screen():
+    frame = toy(30_000)
+    frame["late"] = (frame["y"] == "yes") + np.random.default_rng(1).uniform(0, 0.9, len(frame))
+    result = audited(frame)
+    assert result.leaks == ("late",)
+    assert by_id(result)["data.leak"].n == 20_000

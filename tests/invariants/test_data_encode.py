@@ -14,7 +14,7 @@ from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.errors import DataError
 from fathom.core.schema import ImageStatistics, Schema
 from fathom.data import cells
-from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.encode import encode, input_spec, output_spec, standardise
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn, learn_number
 from fathom.data.pictures import box_of, decode
@@ -120,6 +120,12 @@ def test_edges_increase_and_scales_are_positive(values):
     assert len(statistics.quantiles) <= 49
 
 
+def test_a_value_far_off_is_far_off_and_not_missing():
+    far = standardise(np.array([1e308, -1e308, 0.0, np.nan]), 0.0, 1e-9)
+    assert far[:3].tolist() == pytest.approx([4, -4, 0])
+    assert np.isnan(far[3])
+
+
 def test_categories_by_count_then_name_rare_and_unknown():
     color = ["red"] * 5 + ["blue"] * 5 + ["green"] * 9 + ["once"] + [None]
     y = ["a", "b"] * 10 + ["a"]
@@ -154,7 +160,7 @@ def test_unreadable_numbers_count_as_missing():
 def test_classes_are_sorted_as_numbers_or_names(values, labels):
     frame = pd.DataFrame({"x": np.arange(40) % 7, "y": pd.Series(values * 10)})
     raw = Raw("toy", "", Table.from_frame(frame))
-    schema = learned(raw)
+    schema = learned(raw, task="classification")
     assert schema.labels == labels
     targets = encode(raw.table, schema).examples.targets
     assert [schema.labels[t] for t in targets[:4]] == [cells.text_of(v) for v in values]

@@ -9,6 +9,7 @@ must know.
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -151,13 +152,13 @@ class _Solver(ABC):
 
     def step(self, penalty: float, rows: int) -> tuple[Weights, bool]:
         """One round: the weights, and whether they are the optimum."""
-        clock = Budget(math.inf)
+        started = time.perf_counter()
         inputs = self._data.features(rows)
         # These products are narrow: a second thread gains little. One thread also gives the same
         # sums on every machine.
         with one_thread("blas"):
             result = self._solve(inputs, self._data.targets[:rows], penalty)
-        self.seconds_per_row = clock.elapsed / rows
+        self.seconds_per_row = (time.perf_counter() - started) / rows
         return result
 
     @abstractmethod

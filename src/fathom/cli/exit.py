@@ -18,6 +18,18 @@ def _complain(sentence: str) -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a click command (with the process's arguments by default); return its exit code."""
     try:
+        return _called(command, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("Stopped.")
+        return 130
+    except Exception as error:
+        _complain(_fault(error))
+        return 1
+
+
+def _called(command: click.Command, arguments: list[str] | None) -> int:
+    """Run it; what the user can mend becomes one sentence and its exit code."""
+    try:
         command.main(arguments, prog_name="fathom", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -27,16 +39,9 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except FathomError as error:
         _complain(str(error))
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _complain("Stopped.")
-        return 130
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong with the work.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        _complain(_fault(error))
-        return 1
     return 0
 
 
@@ -46,4 +51,6 @@ def _fault(error: Exception) -> str:
     if not notes:
         traceback.print_exception(error)
     first = str(error).splitlines()[0] if str(error) else "no message"
-    return " ".join([f"This is a fault of Fathom's, not yours: {type(error).__name__}: {first}.", *notes])
+    return " ".join(
+        [f"This is a fault of Fathom's, not yours: {type(error).__name__}: {first}.", *notes]
+    )

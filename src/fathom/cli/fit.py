@@ -17,12 +17,16 @@ from fathom.cli.options import data_options
 @data_options
 @click.option("--name", metavar="NAME", help="Name of the run  [default: the data's name]")
 @click.option("--out", default="runs", show_default=True, metavar="FOLDER", help="Where runs lie.")
-@click.option("--steps", type=click.IntRange(1), help="Train exactly so many steps; nothing is timed.")
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or auto.")
+@click.option(
+    "--steps", type=click.IntRange(1), help="Train exactly so many steps; nothing is timed."
+)
+@click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or auto."
+)
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
 def fit(data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any) -> None:
-    """Train a deep network beside a traditional method on DATA, and measure both.
+    r"""Train a deep network beside a traditional method on DATA, and measure both.
 
     DATA is a CSV, TSV or Parquet file, a folder with a folder of pictures for each class, a folder
     of IDX files, a plan.yaml to repeat, or the name of a built-in set: digits, wine, breast-cancer,

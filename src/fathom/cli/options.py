@@ -23,7 +23,9 @@ _DATA = (
         help="Rows of one group (a patient, a customer) never stand on both sides of a split.",
     ),
     click.option(
-        "--time", metavar="COLUMN", help="Train on the oldest rows, test on the newest by this column."
+        "--time",
+        metavar="COLUMN",
+        help="Train on the oldest rows, test on the newest by this column.",
     ),
     click.option("--drop", metavar="COLUMN", multiple=True, help="Leave a column out; repeatable."),
     click.option(

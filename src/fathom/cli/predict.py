@@ -8,14 +8,16 @@ import click
 @click.command(short_help="Predict new data with a finished run.")
 @click.argument("run")
 @click.argument("data")
-@click.option("-o", "--output", metavar="FILE", help="CSV, TSV, Parquet or JSONL  [default: print CSV]")
+@click.option(
+    "-o", "--output", metavar="FILE", help="CSV, TSV, Parquet or JSONL  [default: print CSV]"
+)
 @click.option(
     "--model",
     type=click.Choice(["network", "baseline"]),
     help="Which of the two  [default: the better one on validation]",
 )
 def predict(run: str, data: str, output: str | None, model: str | None) -> None:
-    """Predict DATA with RUN: a class or a number for each row, with calibrated probabilities.
+    r"""Predict DATA with RUN: a class or a number for each row, with calibrated probabilities.
 
     DATA has the columns that the model was trained on (the target may be missing); pictures may lie
     in one folder. Rows that cannot be read are named in the column `problem` and left empty.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +38,39 @@ def write_atomic(path: Path, content: bytes) -> None:
     finally:
         beside.unlink(missing_ok=True)
     fsync_folder(path.parent)
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write into, which takes the place of `folder` when the block succeeds.
+
+    Until then whatever stands at `folder` is untouched; after an error it still is. The files must
+    be flushed by whoever writes them (`write_atomic` does).
+    """
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    before = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        _take_place(beside, folder, before)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    fsync_folder(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _take_place(beside: Path, folder: Path, before: Path) -> None:
+    """Rename `beside` to `folder`, what stood there first to `before`."""
+    if not folder.exists():
+        beside.rename(folder)
+        return
+    folder.rename(before)
+    try:
+        beside.rename(folder)
+    except OSError:
+        before.rename(folder)
+        raise
 
 
 def append_line(path: Path, value: Any) -> None:

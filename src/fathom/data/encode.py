@@ -40,6 +40,7 @@ from fathom.data.pictures import encode_pictures
 from fathom.data.table import Table
 
 CLIP = 4.0
+_FAR = 1e6  # beyond this, the clipped value is 4 in float32 anyway
 MISSING_CODE, UNKNOWN_CODE, FIRST_CODE = 0, 1, 2
 _PERIODS = {"year": 31_556_952.0, "week": 7 * 86_400.0, "day": 86_400.0}
 # Bin edges of time features, whose distribution is known beforehand.
@@ -55,8 +56,14 @@ class Encoded:
     unreadable: dict[int, str]
 
 
-def clip_smoothly(z: Array) -> Array:
-    """Give z / sqrt(1 + (z/4)²): nearly z below 1, never beyond ±4 (arXiv 2407.04491)."""
+def standardise(values: Array, center: float, scale: float) -> Array:
+    """Bring values to z = (x - center) / scale, clipped smoothly to z / sqrt(1 + (z/4)²).
+
+    That is nearly z below 1 and never beyond ±4 (arXiv 2407.04491). NaN stays NaN, and a value so
+    far off that the division overflows is only as far off as any other.
+    """
+    with np.errstate(over="ignore"):
+        z = np.clip((values - center) / scale, -_FAR, _FAR)
     return np.asarray(z / np.sqrt(1.0 + np.square(z / CLIP)))
 
 
@@ -146,8 +153,8 @@ def _numbers(table: Table, schema: Schema) -> Array:
             columns += _time_features(cells.seconds(column, statistics.layout), statistics)
         else:
             assert isinstance(statistics, NumberStatistics)
-            z = (cells.numbers(column) - statistics.center) / statistics.scale
-            columns.append(clip_smoothly(z))
+            values = cells.numbers(column)
+            columns.append(standardise(values, statistics.center, statistics.scale))
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -155,7 +162,7 @@ def _time_features(seconds: Array, statistics: TimeStatistics) -> list[Array]:
     features = []
     for part in statistics.parts:
         if part == "seconds":
-            features.append(clip_smoothly((seconds - statistics.center) / statistics.scale))
+            features.append(standardise(seconds, statistics.center, statistics.scale))
             continue
         cycle, wave = part.split("_")
         angle = 2 * np.pi * (seconds % _PERIODS[cycle]) / _PERIODS[cycle]

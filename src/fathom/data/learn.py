@@ -16,7 +16,7 @@ from fathom.core.schema import (
     TimeStatistics,
 )
 from fathom.data import cells
-from fathom.data.encode import clip_smoothly
+from fathom.data.encode import standardise
 from fathom.data.pictures import learn_pictures
 from fathom.data.table import Table
 
@@ -70,7 +70,7 @@ def learn_number(column: pd.Series) -> NumberStatistics:
     if not len(present):
         return NumberStatistics(0.0, 1.0, 0.0, 0.0, len(values))
     center, scale = _center_and_scale(present)
-    edges = _edges(clip_smoothly((present - center) / scale))
+    edges = _edges(standardise(present, center, scale))
     low, high = float(present.min()), float(present.max())
     return NumberStatistics(center, scale, low, high, len(values) - len(present), edges)
 

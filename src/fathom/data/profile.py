@@ -22,7 +22,7 @@ MINIMUM_FOR_IDENTIFIERS = 20  # below this, distinct values are no sign of an id
 _CODE_NAME = re.compile(r"(^|[\W_])(zip|zipcode|postal|postcode|code|fips|icd)([\W_]|$)", re.I)
 _ID_NAME = re.compile(
     r"(^|[\W_])(id|ids|uuid|guid|index|idx|num|no|nr|number|key|rowid|row|rownum|serial)$"
-    r"|[a-z](Id|ID)$|^unnamed: \d+$|^$",
+    r"|^unnamed: \d+$|^$",
     re.I,
 )
 _CAMEL_ID = re.compile(r"[a-z](Id|ID)$")

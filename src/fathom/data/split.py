@@ -109,7 +109,7 @@ def _systematic(
     candidates = candidates[np.lexsort(keys)]
     share = min(1.0, rows / max(1, int(sizes[candidates].sum())))
     ticks = np.floor(np.arange(len(candidates) + 1) * share + generator.random())
-    chosen = candidates[np.diff(ticks) > 0]
+    chosen: Array = candidates[np.diff(ticks) > 0]
     if len(chosen) or not len(candidates):
         return chosen
     return np.asarray(generator.choice(candidates, 1))

@@ -36,6 +36,9 @@ KINDS = (
     cost,
 )
 
+for _kind in KINDS:
+    EVIDENCE.register(_kind.measure.name)(_kind.measure)
+
 __all__ = ["EVIDENCE", "KINDS", "Measure", "Subject", "gather"]
 
 
@@ -88,4 +91,4 @@ def _one(
         reason = (
             f"Measuring {kind.name} failed by a fault of Fathom's own; the rest is not touched."
         )
-        return kind.skip(reason)
+        return kind.skip(subject, reason)

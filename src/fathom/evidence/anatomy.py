@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +24,12 @@ from fathom.evidence.instruments import (
 )
 from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
+from fathom.evidence.updates import update_curves, updates_record
 
-EXAMPLES = 256
+EXAMPLES, FEWEST = 256, 16
+VALUES_TOGETHER = 4_000_000  # input values of the examples that are looked at in one pass
 HISTOGRAM_BINS = 30
 VALUES = 100_000  # of an activation histogram: a sample of that size draws the same picture
-POINTS = 300
 
 # A unit whose output is the same for every example tells nothing on. A twentieth of them costs
 # little; from a third on the layer is much narrower than it was paid for.
@@ -38,10 +38,6 @@ SATURATED = 0.01  # a sigmoid or tanh this close to its ends passes hardly any g
 # Root-mean-square gradients of the first and the last stage: a hundredfold between them is common
 # in networks that learn well, a thousandfold is not.
 GOOD_RATIO, FAIR_RATIO = 100.0, 1000.0
-# Size of a step relative to the weights. About 0.001 is a common rule of thumb; Muon's steps are
-# larger and weights that shrink make it larger still, so the borders are wide.
-GOOD_UPDATE, FAIR_UPDATE = (1e-4, 5e-2), (1e-5, 3e-1)
-
 IDS = (
     "anatomy.layers",
     "anatomy.dead_units",
@@ -71,7 +67,7 @@ class Stage:
     @property
     def grad_rms(self) -> float:
         """Root mean square of its gradient: a norm that does not grow with the stage's size."""
-        return self.grad_norm / max(self.parameters, 1) ** 0.5
+        return self.grad_norm / float(max(self.parameters, 1) ** 0.5)
 
 
 def _seconds(subject: Subject) -> float:
@@ -84,15 +80,27 @@ def _seconds(subject: Subject) -> float:
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """Records of layers, dead units, gradient ratio and update ratio, on validation examples."""
     network = copied_network(subject)
-    limit = subject.sample_size("anatomy", EXAMPLES)
+    limit = min(subject.sample_size("anatomy", EXAMPLES), _fitting(subject))
     examples = subject.examples("validation").sample(limit, subject.generator("anatomy"))
     stages = _observe(subject, network, examples)
     curves = update_curves(subject.log, network)
     for stage in stages:
         if stage.name in curves:
             stage.update_ratio = float(np.median(curves[stage.name][1]))
-    records = [_layers(stages), _dead_units(stages), _gradient_ratio(stages), _updates(curves)]
+    records = [
+        _layers(stages),
+        _dead_units(stages),
+        _gradient_ratio(stages),
+        updates_record(curves),
+    ]
     return [_with_sample(record, len(examples)) for record in records]
+
+
+def _fitting(subject: Subject) -> int:
+    """How many examples may be looked at together: everything that flows is kept in memory."""
+    arrays = subject.splits["validation"].inputs.values()
+    values = sum(int(np.prod(array.shape[1:])) for array in arrays)
+    return max(FEWEST, VALUES_TOGETHER // max(values, 1))
 
 
 def _with_sample(record: Record, n: int) -> Record:
@@ -113,7 +121,7 @@ def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:
     named = network.stages()
     handles = [module.register_forward_hook(keep(name)) for name, module in named]
     with traced(network) as calls:
-        loss_of(subject, network, batch).backward()
+        loss_of(subject, network, batch).backward()  # type: ignore[no-untyped-call]
     for handle in handles:
         handle.remove()
     stages = [
@@ -269,63 +277,4 @@ def _gradient_ratio(stages: list[Stage]) -> Record:
                 "highlight": None,
             },
         ),
-    )
-
-
-def update_curves(
-    log: list[dict[str, Any]], network: Any
-) -> dict[str, tuple[list[int], list[float]]]:
-    """Stage name to steps and update ratios: the norm of a step over the norm of the weights."""
-    owner = {id(p): name for name, module in network.stages() for p in module.parameters()}
-    stage_of = {name: owner.get(id(p)) for name, p in network.named_parameters()}
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    for line in log:
-        if line.get("kind") != "layers":
-            continue
-        squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for parameter, norms in line["layers"].items():
-            stage = stage_of.get(parameter)
-            if stage is not None:
-                squares[stage][0] += norms["update_norm"] ** 2
-                squares[stage][1] += norms["weight_norm"] ** 2
-        for stage, (update, weight) in squares.items():
-            if weight > 0 and np.isfinite(update):
-                steps, ratios = curves.setdefault(stage, ([], []))
-                steps.append(line["step"])
-                ratios.append((update / weight) ** 0.5)
-    return curves
-
-
-def _updates(curves: dict[str, tuple[list[int], list[float]]]) -> Record:
-    if not curves:
-        reason = "The training log holds no sizes of weights and updates."
-        return not_applicable("anatomy.update_ratio", "anatomy", reason)
-    medians = {name: float(np.median(ratios)) for name, (_, ratios) in curves.items()}
-    value = float(np.median(list(medians.values())))
-    grade: Grade = "poor"
-    if GOOD_UPDATE[0] <= value <= GOOD_UPDATE[1]:
-        grade = "good"
-    elif FAIR_UPDATE[0] <= value <= FAIR_UPDATE[1]:
-        grade = "fair"
-    said = "a healthy size"
-    if grade != "good":
-        said = "rather small: it may have learned too slowly"
-        if value > GOOD_UPDATE[1]:
-            said = "rather large: it may have jumped over good weights"
-    series = []
-    for name, (steps, ratios) in curves.items():
-        every = max(1, len(steps) // POINTS)
-        series.append({"name": name, "x": steps[::every], "y": ratios[::every]})
-    labels = {"x_label": "step", "y_label": "step over weights", "log_y": True}
-    return Record(
-        "anatomy.update_ratio",
-        "anatomy",
-        sentence=(
-            f"A training step changed the weights by {wording.percent(value)} of their size, "
-            f"{said}."
-        ),
-        value=value,
-        method="norm of the step over norm of the weights; median over training, then over stages",
-        grade=grade,
-        figure=Figure("curves", {"series": series, **labels}),
     )

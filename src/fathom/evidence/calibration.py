@@ -6,10 +6,10 @@ examples of a good network in the last one (Nixon et al. 2019, arXiv 1904.01685)
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from fathom.core.budget import Budget
 from fathom.core.prediction import Array, ClassPrediction
@@ -25,7 +25,8 @@ BINS = 15
 GOOD_ERROR, FAIR_ERROR = 0.02, 0.05
 
 
-class Reliability(NamedTuple):
+@dataclass(frozen=True)
+class Reliability:
     """Per bin, from the least confident: mean confidence, share right, and how many, (B,)."""
 
     confidence: Array
@@ -94,7 +95,9 @@ def chance_error(confidence: Array, generator: np.random.Generator, draws: int =
 
 
 def _seconds(subject: Subject) -> float:
-    return 2.0 + subject.prediction_seconds(NETWORK, "test")
+    again = subject.prediction_seconds(NETWORK, "test", kept=False)
+    resampling = 0.05 + 1e-4 * subject.size("test")
+    return resampling + again + subject.prediction_seconds(NETWORK, "test")
 
 
 @evidence("calibration", "calibration", ("calibration.ece_before", "calibration.ece"), _seconds)
@@ -106,29 +109,18 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         reason = "Calibration is about class probabilities, and this network predicts a number."
         return [not_applicable(id, "calibration", reason) for id in ids]
     targets = subject.targets("test")
-    temperature = subject.model.trust.temperature
-    before = at_temperature_one(after, temperature)
+    before = subject.predict_uncalibrated("test")
+    assert isinstance(before, ClassPrediction)
     return [
-        _record(subject, ids[0], before, targets, temperature, None),
-        _record(subject, ids[1], after, targets, temperature, _figure(before, after, targets)),
+        _record(subject, ids[0], before, None),
+        _record(subject, ids[1], after, _figure(before, after, targets)),
     ]
 
 
-def at_temperature_one(prediction: ClassPrediction, temperature: float) -> ClassPrediction:
-    """What was said before calibration: the logits are the log-probabilities times temperature."""
-    tiny = np.finfo(np.float64).tiny
-    logs = np.log(np.maximum(prediction.probs, tiny))
-    return ClassPrediction(prediction.labels, softmax(temperature * logs, axis=1))
-
-
 def _record(
-    subject: Subject,
-    id: str,
-    prediction: ClassPrediction,
-    targets: Array,
-    temperature: float,
-    figure: Figure | None,
+    subject: Subject, id: str, prediction: ClassPrediction, figure: Figure | None
 ) -> Record:
+    targets, temperature = subject.targets("test"), subject.model.trust.temperature
     confidence, right = prediction.probs.max(axis=1), prediction.codes == targets
     estimate = calibration_error(confidence, right, subject.generator(id))
     chance = chance_error(confidence, subject.generator(id, "chance"))
@@ -193,6 +185,6 @@ def _between(estimate: Estimate) -> str:
 def _figure(before: ClassPrediction, after: ClassPrediction, targets: Array) -> Figure:
     def curve(prediction: ClassPrediction) -> dict[str, Any]:
         bins = reliability(prediction.probs.max(axis=1), prediction.codes == targets)
-        return {key: values.tolist() for key, values in bins._asdict().items()}
+        return {key: values.tolist() for key, values in vars(bins).items()}
 
     return Figure("reliability", {"before": curve(before), "after": curve(after)})

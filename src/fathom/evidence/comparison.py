@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fathom.baselines import Baseline
 from fathom.core.budget import Budget
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
-from fathom.evidence.performance import grade
+from fathom.evidence.performance import grade, model_seconds
 from fathom.evidence.scores import Metric, metric_named, metrics_of
 from fathom.evidence.subject import NETWORK, Subject
 
@@ -28,7 +29,7 @@ def title(name: str) -> str:
 
 
 def _seconds(subject: Subject) -> float:
-    return 1.0 + sum(1.0 + subject.prediction_seconds(name, "test") for name in subject.models)
+    return sum(2 * model_seconds(subject, name) for name in subject.models)
 
 
 @evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=3.0)
@@ -44,8 +45,9 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         for metric in metrics_of(subject.task.name)
         if metric not in defined
     ]
-    for name in subject.baselines:
-        records += _baseline_records(subject, name, defined)
+    records += [
+        _baseline_record(subject, name, metric) for name in subject.baselines for metric in defined
+    ]
     return records
 
 
@@ -97,10 +99,8 @@ def _side(gain: Estimate) -> int:
 
 
 def _estimates(subject: Subject, metric: Metric) -> Iterator[tuple[str, Estimate]]:
-    targets = subject.targets("test")
     for name in subject.models:
-        generator = subject.generator(name, metric.name)
-        yield name, metric.estimate(subject.predict(name, "test"), targets, generator)
+        yield name, subject.estimate(metric, name, "test")
 
 
 def _bars(subject: Subject, metric: Metric) -> Figure:
@@ -118,39 +118,33 @@ def _bars(subject: Subject, metric: Metric) -> Figure:
     return Figure("bars", data)
 
 
-def _baseline_records(subject: Subject, name: str, metrics: list[Metric]) -> list[Record]:
-    targets = subject.targets("test")
-    prediction = subject.predict(name, "test")
-    records = []
-    for metric in metrics:
-        generator = subject.generator(name, metric.name)
-        estimate = metric.estimate(prediction, targets, generator)
-        called = title(name)
-        sentence = (
-            f"{called[0].upper()}{called[1:]} reaches a {metric.title} of "
-            f"{metric.write(estimate.value)} on {len(targets):,} unseen examples "
-            f"({metric.between(estimate)})."
-        )
-        records.append(
-            Record(
-                f"baseline.{name}.{metric.name}",
-                "baseline",
-                sentence=_article(sentence, metric.title),
-                value=estimate.value,
-                interval=estimate.interval,
-                n=len(targets),
-                split="test",
-                method=estimate.method,
-                higher_is_better=metric.higher_is_better,
-                grade=grade(subject, metric, estimate.value, targets),
-            )
-        )
-    return records
+def _baseline_record(subject: Subject, name: str, metric: Metric) -> Record:
+    n = len(subject.targets("test"))
+    estimate = subject.estimate(metric, name, "test")
+    called = title(name)
+    sentence = (
+        f"{called[0].upper()}{called[1:]} reaches {_article(metric.title)} {metric.title} of "
+        f"{metric.write(estimate.value)} on {wording.plural(n, 'unseen example')} "
+        f"({metric.between(estimate)})."
+    )
+    model = subject.baselines[name]
+    notes = model.notes if isinstance(model, Baseline) else ()
+    return Record(
+        f"baseline.{name}.{metric.name}",
+        "baseline",
+        sentence=sentence,
+        value=estimate.value,
+        interval=estimate.interval,
+        n=n,
+        split="test",
+        method="; ".join([estimate.method, *(note.rstrip(".") for note in notes)]),
+        higher_is_better=metric.higher_is_better,
+        grade=grade(subject, metric, estimate.value),
+    )
 
 
-def _article(sentence: str, noun: str) -> str:
-    """'an accuracy', 'an R²', 'a macro F1'."""
-    return sentence.replace(f" a {noun}", f" an {noun}") if noun[0] in "aeiouR" else sentence
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiouR" else "a"
 
 
 def _verdict(subject: Subject, gain: Estimate | None) -> Record:
@@ -191,14 +185,18 @@ def _words(subject: Subject, gain: Estimate, side: int) -> str:
     rival = title(subject.best_baseline)
     values = dict(_estimates(subject, metric))
     figures = (
-        f"its {metric.title} is {metric.write(values[NETWORK].value)} against "
+        f"the network's {metric.title} is {metric.write(values[NETWORK].value)} against "
         f"{metric.write(values[subject.best_baseline].value)} on "
         f"{wording.plural(len(subject.targets('test')), 'unseen example')} "
         f"(gain {metric.write(gain.value, signed=True)}, {metric.between(gain, signed=True)})"
     )
     if side > 0:
-        return f"Use the network. It is better than {rival}: {figures}."
-    simpler = "That model is simpler and cheaper, and easier to explain: use it with --model baseline."
+        return (
+            f"Use the network. It is better than {rival}, the best traditional method: {figures}."
+        )
+    simpler = (
+        "That model is simpler and cheaper, and easier to explain: use it with --model baseline."
+    )
     if side < 0:
         return f"Do not use the network. It is worse than {rival}: {figures}. {simpler}"
     return (

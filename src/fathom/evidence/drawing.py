@@ -53,7 +53,7 @@ def row_of(subject: Subject, examples: Examples, position: int) -> dict[str, str
 
 def text_of(column: Any, row: int) -> str:
     """A cell in few characters."""
-    value = column.iloc[row] if isinstance(column, pd.Series) else column[row]
+    value: Any = column.iloc[row] if isinstance(column, pd.Series) else column[row]
     if np.ndim(value) == 0 and pd.isna(value):
         return "missing"
     text = f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)

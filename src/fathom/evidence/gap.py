@@ -6,6 +6,7 @@ from fathom.core.budget import Budget
 from fathom.core.record import Grade, Record, not_applicable
 from fathom.evidence.intervals import Estimate, difference
 from fathom.evidence.measure import evidence
+from fathom.evidence.performance import model_seconds
 from fathom.evidence.scores import Metric, metrics_of
 from fathom.evidence.subject import NETWORK, Subject
 
@@ -16,8 +17,7 @@ GOOD_LOST, FAIR_LOST = 0.1, 0.33
 
 
 def _seconds(subject: Subject) -> float:
-    predicting = (subject.prediction_seconds(NETWORK, split) for split in ("train", "test"))
-    return 1.0 + sum(predicting)
+    return sum(model_seconds(subject, NETWORK, split) for split in ("train", "test"))
 
 
 @evidence("gap", "gap", ("gap.{metric}",), _seconds)
@@ -32,7 +32,7 @@ def _gap(subject: Subject, metric: Metric) -> Record:
         reason = metric.undefined(subject.targets(split))
         if reason:
             return not_applicable(id, "gap", reason)
-    train, test = (_estimate(subject, metric, split) for split in ("train", "test"))
+    train, test = (subject.estimate(metric, NETWORK, split) for split in ("train", "test"))
     gap = difference(train, test)
     return Record(
         id,
@@ -46,11 +46,6 @@ def _gap(subject: Subject, metric: Metric) -> Record:
         higher_is_better=not metric.higher_is_better,
         grade=_grade(subject, metric, train, gap),
     )
-
-
-def _estimate(subject: Subject, metric: Metric, split: str, name: str = NETWORK) -> Estimate:
-    generator = subject.generator("gap", metric.name, split, name)
-    return metric.estimate(subject.predict(name, split), subject.targets(split), generator)
 
 
 def _worse(metric: Metric, gap: Estimate) -> int:
@@ -78,8 +73,6 @@ def _grade(subject: Subject, metric: Metric, train: Estimate, gap: Estimate) -> 
         return "good"
     if "constant" not in subject.baselines:
         return "unknown"
-    gained = train.value - _estimate(subject, metric, "test", "constant").value
+    gained = train.value - subject.estimate(metric, "constant", "test").value
     lost = gap.value / gained if gained else 1.0
     return "good" if lost < GOOD_LOST else "fair" if lost < FAIR_LOST else "poor"
-
-

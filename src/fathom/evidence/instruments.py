@@ -32,7 +32,7 @@ class Call:
 
 
 def copied_network(subject: Subject) -> Any:
-    """A copy in evaluation mode and float32, so that no gradient or hook touches the shipped one."""
+    """A copy in evaluation mode and float32: no gradient or hook touches the shipped one."""
     network = copy.deepcopy(subject.model.network).float().eval()
     return network.requires_grad_(True)
 

@@ -167,7 +167,9 @@ def auc_interval(value: float, variance: float, smaller: int, larger: int) -> Es
     Where the classes are separated without a fault that variance is 0, which claims certainty; the
     score interval of Newcombe (2006, method 5) for class sizes `smaller`, `larger` serves instead.
     """
-    if variance <= 0 or not 0 < value < 1:
+    if variance <= 0 and 0 < value < 1:
+        return Estimate(value, value, value, "exact: every example is ranked alike")
+    if not 0 < value < 1:
         return Estimate(value, *_newcombe(value, smaller, larger), "Newcombe's score interval")
     spread = Z * np.sqrt(variance) / (value * (1 - value))
     middle = np.log(value / (1 - value))

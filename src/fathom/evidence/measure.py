@@ -19,7 +19,8 @@ Estimate = Callable[[Subject], float]
 class Measure:
     """`run` measures, `seconds` foresees its cost, `ids` names its main records.
 
-    In an id `{metric}` stands for each metric of the task. `group` is the part of the report, empty where an id begins with it; `weight` the share of the evidence's time that it may claim
+    In an id `{metric}` stands for each metric of the task. `group` is the part of the report,
+    empty where an id begins with it; `weight` the share of the evidence's time that it may claim
     where there is too little for all.
     """
 
@@ -61,11 +62,10 @@ EVIDENCE: Registry[Measure] = Registry("kind of evidence")
 
 def evidence(
     name: str, group: str, ids: tuple[str, ...], seconds: Estimate, weight: float = 1.0
-) -> Callable[[Run], Run]:
-    """Decorator that enters a measuring function into the registry under `name`."""
+) -> Callable[[Run], Measure]:
+    """Decorator that makes a measuring function a Measure; `evidence/__init__` registers it."""
 
-    def add(run: Run) -> Run:
-        EVIDENCE.register(name)(Measure(name, group, ids, run, seconds, weight))
-        return run
+    def make(run: Run) -> Measure:
+        return Measure(name, group, ids, run, seconds, weight)
 
-    return add
+    return make

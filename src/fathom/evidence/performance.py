@@ -10,7 +10,7 @@ from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
-from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.scores import Metric, metrics_of, scoring_seconds
 from fathom.evidence.subject import NETWORK, Subject
 
 # A grade looks at how much of the constant answer's shortfall from perfection the network removes,
@@ -38,36 +38,31 @@ SENTENCES = {
 
 
 def _seconds(subject: Subject) -> float:
-    return 1.0 + subject.prediction_seconds(NETWORK, "test")
+    models = [name for name in (NETWORK, "constant") if name in subject.models]
+    return sum(model_seconds(subject, name) for name in models)
+
+
+def model_seconds(subject: Subject, name: str, split: str = "test") -> float:
+    """About how long predicting a split and scoring it will take."""
+    scoring = scoring_seconds(subject.size(split), len(subject.schema.labels))
+    return scoring + subject.prediction_seconds(name, split)
 
 
 @evidence("performance", "performance", ("performance.{metric}",), _seconds, weight=3.0)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`performance.METRIC` for each metric of the task; the first carries the figure."""
-    targets = subject.targets("test")
-    prediction = subject.predict(NETWORK, "test")
-    records = []
-    for metric in metrics_of(subject.task.name):
-        id = f"performance.{metric.name}"
-        reason = metric.undefined(targets)
-        if reason:
-            records.append(not_applicable(id, "performance", reason))
-            continue
-        figure = None if records else figure_of(prediction, targets, subject)
-        records.append(_record(subject, metric, prediction, targets, figure))
-    return records
+    return [_record(subject, metric) for metric in metrics_of(subject.task.name)]
 
 
-def _record(
-    subject: Subject,
-    metric: Metric,
-    prediction: Prediction,
-    targets: Array,
-    figure: Figure | None,
-) -> Record:
-    estimate = metric.estimate(prediction, targets, subject.generator(metric.name))
+def _record(subject: Subject, metric: Metric) -> Record:
+    id, targets = f"performance.{metric.name}", subject.targets("test")
+    reason = metric.undefined(targets)
+    if reason:
+        return not_applicable(id, "performance", reason)
+    estimate = subject.estimate(metric, NETWORK, "test")
+    first = metric.name == metrics_of(subject.task.name)[0].name
     return Record(
-        f"performance.{metric.name}",
+        id,
         "performance",
         sentence=_sentence(metric, estimate, subject, len(targets)),
         value=estimate.value,
@@ -76,8 +71,8 @@ def _record(
         split="test",
         method=estimate.method,
         higher_is_better=metric.higher_is_better,
-        grade=grade(subject, metric, estimate.value, targets),
-        figure=figure,
+        grade=grade(subject, metric, estimate.value),
+        figure=figure_of(subject.predict(NETWORK, "test"), targets, subject) if first else None,
     )
 
 
@@ -94,12 +89,11 @@ def _sentence(metric: Metric, estimate: Estimate, subject: Subject, n: int) -> s
     )
 
 
-def grade(subject: Subject, metric: Metric, value: float, targets: Array) -> Grade:
+def grade(subject: Subject, metric: Metric, value: float) -> Grade:
     """How much better than the constant answer: good, fair, poor; unknown without a constant."""
     if "constant" not in subject.baselines:
         return "unknown"
-    constant = subject.predict("constant", "test")
-    base = metric.estimate(constant, targets, subject.generator("grade")).value
+    base = subject.estimate(metric, "constant", "test").value
     perfect = 1.0 if metric.higher_is_better else 0.0
     if base == perfect:
         return "unknown"

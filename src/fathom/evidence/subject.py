@@ -16,6 +16,8 @@ from fathom.core.predictor import Predictor
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema
 from fathom.core.task import SupervisedTask
+from fathom.evidence.intervals import Estimate
+from fathom.evidence.scores import Metric
 
 if TYPE_CHECKING:
     from fathom.data.table import Table
@@ -27,7 +29,9 @@ NETWORK = "network"
 # the root of n: beyond these they are narrower than anybody acts upon.
 LIMITS = {"train": 5_000, "validation": 20_000, "calibration": 20_000, "test": 100_000}
 CHUNK = 8_192
-PROBE = 64  # examples timed to foresee what predicting a split will cost
+# Examples timed to foresee what predicting a split will cost, after a few that do not count: the
+# first call of anything pays for what later ones find ready.
+PROBE, WARM_UP = 256, 8
 
 
 def _nothing(name: str) -> None:
@@ -66,6 +70,7 @@ class Subject:
     """The name of the evidence that is measuring now; set by `Measure`."""
     _examples: dict[str, Examples] = field(default_factory=dict, repr=False)
     _predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict, repr=False)
+    _estimates: dict[tuple[str, str, str], Estimate] = field(default_factory=dict, repr=False)
     _rates: dict[str, float] = field(default_factory=dict, repr=False)
     _readings: set[str] = field(default_factory=set, repr=False)
 
@@ -84,6 +89,10 @@ class Subject:
             self._readings.add(self.reader)
             self.on_test_access(self.reader)
         return self._examples[split]
+
+    def size(self, split: str) -> int:
+        """How many examples `examples(split)` has, without reading it."""
+        return min(len(self.splits[split]), self.samples.get(split, LIMITS[split]))
 
     def targets(self, split: str) -> Array:
         """The true targets of `examples(split)`."""
@@ -105,21 +114,36 @@ class Subject:
             self._predictions[name, split] = _concatenate(parts)
         return self._predictions[name, split]
 
-    def prediction_seconds(self, name: str, split: str) -> float:
+    def predict_uncalibrated(self, split: str) -> Prediction:
+        """What the network says at a temperature of 1; computed from its outputs anew."""
+        if self.model.trust.temperature == 1.0:
+            return self.predict(NETWORK, split)
+        return self.task.predict(self.network.logits(self.examples(split)))
+
+    def estimate(self, metric: Metric, name: str, split: str) -> Estimate:
+        """A metric of the model `name` on `examples(split)` with its interval; computed once."""
+        targets, key = self.targets(split), (metric.name, name, split)
+        if key not in self._estimates:
+            generator = self.generator(*key)
+            self._estimates[key] = metric.estimate(self.predict(name, split), targets, generator)
+        return self._estimates[key]
+
+    def prediction_seconds(self, name: str, split: str, kept: bool = True) -> float:
         """About how long `predict(name, split)` will take: nothing where it is kept already.
 
+        With `kept` false, how long it would take to compute it once more.
         The first call for a model times it on a few validation examples.
         """
-        if (name, split) in self._predictions:
+        if kept and (name, split) in self._predictions:
             return 0.0
-        n = min(len(self.splits[split]), self.samples.get(split, LIMITS[split]))
         if name not in self._rates:
             some = self.splits["validation"]
             some = some.take(np.arange(min(PROBE, len(some))))
+            self.models[name].predict(some.take(np.arange(min(WARM_UP, len(some)))))
             started = perf_counter()
             self.models[name].predict(some)
             self._rates[name] = (perf_counter() - started) / max(len(some), 1)
-        return n * self._rates[name]
+        return self.size(split) * self._rates[name]
 
     def sample_size(self, name: str, default: int) -> int:
         """The sample size that the plan fixed for a kind of evidence, or `default`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from fathom.core.budget import Budget
 from fathom.core.prediction import Array
@@ -20,7 +21,7 @@ LATE = 0.9  # a best step beyond this share of training came at its very end
 # Of all that validation gained from its first to its best value: a rise in the last fifth, or a
 # fall since the best step, that is smaller than this is noise to a reader.
 MATTERS = 0.02
-SPIKE = 10.0  # times the median gradient norm
+SPIKE = 10.0  # times the median gradient norm of the steps around
 
 IDS = ("training.validation", "training.loss", "training.learning_rate", "training.grad_norm")
 
@@ -81,7 +82,7 @@ def _validation(
         return _missing("training.validation", "validation scores")
     values = scores if primary.higher_is_better else -scores
     last = max([int(steps[-1]), *(int(line["step"]) for line in lines)])
-    best = int(np.argmax(scores))
+    best = best_of(scores)
     sentence, grade = judge(steps, scores, last)
     return Record(
         "training.validation",
@@ -100,11 +101,16 @@ def _validation(
     )
 
 
+def best_of(scores: Array) -> int:
+    """The position of the highest score; of equals the last, which is the one that is kept."""
+    return len(scores) - 1 - int(np.argmax(scores[::-1]))
+
+
 def judge(steps: Array, scores: Array, last: int) -> tuple[str, Grade]:
     """What a curve of scores (higher is better) says: overfitted, still improving, or settled."""
     if len(scores) < 3:
         return "There were too few validations to tell how training went.", "unknown"
-    best = int(np.argmax(scores))
+    best = best_of(scores)
     gained = float(scores[best] - scores[0])
     if gained <= 0:
         return "It never improved on its first value.", "poor"
@@ -166,11 +172,11 @@ def _grad_norm(lines: list[dict[str, Any]]) -> Record:
     if not len(norms):
         return _missing("training.grad_norm", "gradient norms")
     median = float(np.median(norms))
-    spikes = int(np.sum(norms > SPIKE * median))
-    share = spikes / len(norms)
-    said = "it never rose above ten times that, so training was stable"
+    window = max(3, len(norms) // 10)
+    spikes = int(np.sum(norms > SPIKE * np.maximum(median_filter(norms, window), median)))
+    said = "it never leapt to ten times its neighbours, so training was stable"
     if spikes:
-        said = f"in {wording.percent(share)} of the logged steps it was over ten times that"
+        said = f"{wording.plural(spikes, 'time')} it leapt to ten times its neighbours"
     return Record(
         "training.grad_norm",
         "training",
@@ -179,7 +185,7 @@ def _grad_norm(lines: list[dict[str, Any]]) -> Record:
         n=len(norms),
         split="train",
         method="median of the logged norms, before clipping",
-        grade="good" if share < 0.01 else "fair" if share < 0.05 else "poor",
+        grade="fair" if spikes else "good",
         figure=_curves([_curve("gradient norm", steps, norms)], "gradient norm", log_y=True),
     )
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 
 
-def percent(share: float, signed: bool = False) -> str:
+def percent(share: float) -> str:
     """A share as a person reads it: '98.1 %'."""
-    return f"{digits(share, signed)} %"
+    return f"{digits(share)} %"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares: '+1.6 points'; a percentage of a percentage misleads."""
+    return f"{digits(difference, signed=True)} points"
 
 
 def digits(share: float, signed: bool = False) -> str:
@@ -18,15 +23,15 @@ def digits(share: float, signed: bool = False) -> str:
     return "0.0" if float(text) == 0 else text
 
 
-def number(value: float, signed: bool = False) -> str:
-    """Three significant figures, thousands separated, never in powers of ten between 0.001, 1e9."""
+def number(value: float, signed: bool = False, figures: int = 3) -> str:
+    """Three significant figures, thousands separated; powers of ten only below 1e-5, from 1e9."""
     sign = "+" if signed else ""
     if value == 0 or not math.isfinite(value):
         return f"{value:{sign}g}"
     size = math.floor(math.log10(abs(value)))
-    if size < -3 or size >= 9:
-        return f"{value:{sign}.2e}"
-    return f"{value:{sign},.{max(0, 2 - size)}f}"
+    if size < -5 or size >= 9:
+        return f"{value:{sign}.{figures - 1}e}"
+    return f"{value:{sign},.{max(0, figures - 1 - size)}f}"
 
 
 def count(value: float) -> str:

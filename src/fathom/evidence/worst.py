@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def _seconds(subject: Subject) -> float:
-    return 0.5 + subject.prediction_seconds(NETWORK, "test")
+    return 0.2 + subject.prediction_seconds(NETWORK, "test")
 
 
 @evidence("worst", "worst", ("worst.examples",), _seconds, weight=0.5)
@@ -33,7 +33,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
             "worst.examples",
             "worst",
             sentence=_sentence(subject, prediction, len(worst), len(targets), len(items)),
-            value=float(len(worst)) if isinstance(prediction, ClassPrediction) else None,
+            value=_value(prediction, targets, worst),
             unit="mistakes" if isinstance(prediction, ClassPrediction) else "",
             n=len(targets),
             split="test",
@@ -56,6 +56,13 @@ def worst_first(prediction: Prediction, targets: Array) -> Array:
         return ordered
     by_error: Array = np.argsort(-np.abs(prediction.values - targets), kind="stable")
     return by_error
+
+
+def _value(prediction: Prediction, targets: Array, worst: Array) -> float:
+    """How many are wrong; of numbers, how large the largest error is."""
+    if isinstance(prediction, ClassPrediction):
+        return float(len(worst))
+    return float(np.abs(prediction.values - targets).max(initial=0.0))
 
 
 def _item(subject: Subject, prediction: Prediction, position: int) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def log_loss(logits: Array, codes: Array, temperature: float) -> float:
 
 
 def _float64(logits: Tensor | Array) -> Array:
-    values: Any = logits.detach().cpu().numpy() if isinstance(logits, Tensor) else logits
+    values: Any = logits.detach().double().cpu() if isinstance(logits, Tensor) else logits
     return np.asarray(values, dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Draft: the plan's choices before anything is timed: defaults that suit the data, then settings."""
+"""Draft: the plan's choices before anything is timed: defaults for the data, then settings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_draft(request: Request, prepared: Prepared) -> Draft:
         training=convert(tree["training"], TrainingSpec, "training"),
         augmentation=convert(tree["augmentation"], AugmentSpec, "augmentation"),
         task=convert(tree["task"], TaskPlan, "task"),
-        why=why | {key: "was set by the user." for key in sorted(fixed)},
+        why=why | dict.fromkeys(sorted(fixed), "was set by the user."),
         fixed=frozenset(fixed),
         most_epochs=defaults.most_epochs,
         may_flip=bool(prepared.inputs.images) and "augmentation.flip" not in fixed,

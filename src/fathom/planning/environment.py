@@ -35,9 +35,9 @@ def cores() -> int:
 
 
 def has_fast_bfloat16(device: str) -> bool:
-    """Whether bf16 products run in hardware: AMX or AVX-512 BF16, or an NVIDIA card since Ampere."""
+    """Whether bf16 products run in hardware: AMX, AVX-512 BF16, or an NVIDIA card since Ampere."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     flags = Path("/proc/cpuinfo")
     text = flags.read_text(errors="replace") if flags.exists() else ""
     return "amx_bf16" in text or "avx512_bf16" in text

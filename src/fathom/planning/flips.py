@@ -33,8 +33,10 @@ def mirrored(examples: Examples) -> Examples:
 
 
 def flips_allowed(what: Supervised, plan: Plan, speed: Speed, seconds: float) -> Plan:
-    """The plan with `augmentation.flip` decided: a network trained for a moment on pictures as they
-    are must recognise mirrored validation pictures about as well.
+    """The plan with `augmentation.flip` decided.
+
+    Flips are allowed where a network trained for a moment on pictures as they are recognises
+    mirrored validation pictures about as well.
     """
     time = min(SHARE_OF_TRAINING * seconds, MOST_SECONDS)
     steps = int(time / speed.step_seconds)
@@ -45,14 +47,12 @@ def flips_allowed(what: Supervised, plan: Plan, speed: Speed, seconds: float) ->
     allowed = plain - flipped <= TOLERANCE * max(plain - floor, 0.0)
     name = what.task.primary
     why = (
-        f"A network trained for {steps} steps on pictures as they are reached {name} {plain:.3f} on "
-        f"validation pictures and {flipped:.3f} on their mirror images: "
+        f"A network trained for {steps} steps on pictures as they are reached {name} "
+        f"{plain:.3f} on validation pictures and {flipped:.3f} on their mirror images: "
         + ("flips keep the meaning." if allowed else "flips would change the meaning.")
     )
     augmentation = changed(plan.augmentation, flip=allowed)
-    return changed(
-        plan, augmentation=augmentation, why=plan.why | {"augmentation.flip": why}
-    )
+    return changed(plan, augmentation=augmentation, why=plan.why | {"augmentation.flip": why})
 
 
 def _scores(what: Supervised, steps: int) -> tuple[float, float, float]:

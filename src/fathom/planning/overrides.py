@@ -58,7 +58,9 @@ def full_key(key: str, known: list[str]) -> str:
         raise PlanError(f"The plan key {key!r} could mean {' or '.join(ending)}: write it out.")
     short = {k.rsplit(".", 1)[-1]: k for k in known}
     guess = nearest(key, [*known, *ALIASES]) or nearest(key, short)
-    raise PlanError(f"There is no plan key {key!r}.{guess} All keys: {', '.join(sorted(known))}.")
+    raise PlanError(
+        f"There is no plan key {key!r}.{guess or ' All keys: ' + ', '.join(sorted(known)) + '.'}"
+    )
 
 
 def apply_settings(tree: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

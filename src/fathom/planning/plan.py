@@ -75,9 +75,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
 
 def to_yaml(plan: Plan) -> str:
     """The plan as YAML text, in the order of its fields."""
-    return yaml.safe_dump(
-        msgspec.to_builtins(plan), sort_keys=False, allow_unicode=True, width=100
-    )
+    return yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, allow_unicode=True, width=100)
 
 
 def save_plan(plan: Plan, path: Path) -> None:
@@ -86,7 +84,7 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read a `plan.yaml`. Raises ArtefactError (damaged) or PlanError (a value that does not fit)."""
+    """Read a `plan.yaml`. Raises ArtefactError (damaged), PlanError (a value that does not fit)."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -20,6 +20,7 @@ from fathom.training.supervised import Supervised
 
 # A candidate must be clearly faster to replace the one before it: timings are noisy.
 CLEARLY = 0.95
+AT_LEAST = 2
 # Slowest over median: two threads that wait for a core show in the spread.
 UNSTEADY = 1.5
 
@@ -32,7 +33,9 @@ class Speed:
     validation_seconds: float
 
 
-def candidates(spec: TrainingSpec, draft: Draft, device: str, images: bool) -> Iterator[TrainingSpec]:
+def candidates(
+    spec: TrainingSpec, draft: Draft, device: str, images: bool
+) -> Iterator[TrainingSpec]:
     """The settings worth timing, each differing in what the user has not fixed."""
     precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
     layouts = [True, False] if images else [False]
@@ -57,7 +60,8 @@ def probe(
     share = budget.share(0.06 * budget.seconds)
     tried = list(candidates(plan.training, draft, what.device, bool(what.inputs.images)))
     for number, spec in enumerate(tried):
-        if best is not None and share.exhausted:
+        # One thread is always tried beside several: they collapse when a core is taken.
+        if number >= AT_LEAST and share.exhausted:
             break
         progress.advance(number, len(tried), "timing the network")
         timed = measure_speed(replace(what, training=spec), seconds=share.seconds / len(tried))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from fathom.core.errors import PlanError
 from fathom.core.schema import Kind, TaskName
 from fathom.planning.overrides import convert
@@ -41,15 +40,15 @@ class Request:
 def make_request(source: object, settings: Mapping[str, Any], **options: Any) -> Request:
     """A request; settings about how columns are read are taken out of the others."""
     rest = dict(settings)
-    kinds = {k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)}
+    kinds = {
+        k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)
+    }
     size = rest.pop("image_size", rest.pop("data.image_size", None))
     checked_kinds = convert(kinds, dict[str, Kind], "data.kinds")
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
         raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
-    return Request(
-        source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options
-    )
+    return Request(source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options)
 
 
 def repeat_request(plan: Plan, device: str, source: object | None = None) -> Request:
@@ -101,5 +100,3 @@ def _lasting(source: object) -> str:
         return ""
     path = Path(source)
     return str(path.resolve()) if path.exists() else str(source)
-
-

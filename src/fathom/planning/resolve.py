@@ -74,7 +74,7 @@ def resolve(
     draft = make_draft(request, prepared)
     plan = _plan(request, prepared, limits, draft, budget)
     if request.steps is not None:
-        return _with_steps(plan, draft, request.steps, None, "was asked for")
+        return _with_steps(plan, draft, request.steps, "was asked for")
     what = supervised(plan, prepared, request.device)
     speed, plan = probe(what, plan, draft, budget, progress)
     _check(budget, plan, speed)
@@ -128,14 +128,12 @@ def _check(budget: Budget, plan: Plan, speed: Speed) -> None:
         needed = ceil((budget.seconds + least - available) / (1 - MARGIN) * 1.1)
         raise BudgetError(
             f"The budget of {format_duration(budget.seconds)} is too small for this data: "
-            f"{format_duration(budget.elapsed)} went into reading it and fitting the baselines, "
+            f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing of steps, "
             f"and what is left does not suffice to train and measure. Give --budget {needed}s."
         )
 
 
-def _stretch(
-    plan: Plan, draft: Draft, prepared: Prepared, speed: Speed, budget: Budget
-) -> Plan:
+def _stretch(plan: Plan, draft: Draft, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
     """Fix the steps: as many as the time allows, and no more epochs than the data is good for."""
     seconds = _time_for_training(budget, plan)
     validations = int(
@@ -159,15 +157,16 @@ def _stretch(
         f"the time would allow {affordable / per_epoch:.0f}."
     )
     plan = replace(plan, seconds=plan.seconds | {"training": round(seconds, 2)})
-    return _with_steps(plan, draft, steps, speed, why, validations)
+    return _with_steps(plan, draft, steps, why, speed=speed, validations=validations)
 
 
 def _with_steps(
     plan: Plan,
     draft: Draft,
     steps: int,
-    speed: Speed | None,
     why: str,
+    *,
+    speed: Speed | None = None,
     validations: int = 10,
 ) -> Plan:
     """Everything that follows from the number of steps, except what the user has fixed."""
@@ -185,4 +184,3 @@ def _with_steps(
     reasons = plan.why if "training.steps" in draft.fixed else plan.why | {"training.steps": why}
     seconds = {"training": 0.0} | plan.seconds
     return replace(plan, training=training, why=reasons, seconds=seconds)
-

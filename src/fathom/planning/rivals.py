@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from math import isnan
 
 from fathom.baselines import Baseline, applicable, fit_baseline
 from fathom.core.budget import Budget
-from fathom.core.prediction import Prediction
+from fathom.core.prediction import Array, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.planning.prepare import Prepared
@@ -38,9 +37,12 @@ class Rivals:
         return {name: model.limit for name, model in self.fitted.items()}
 
 
-def score(task: SupervisedTask, prediction: Prediction, targets: np.ndarray) -> float:  # type: ignore[type-arg]
+def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float:
     """The task's primary metric, signed so that higher is better."""
-    value = task.metrics(prediction, targets)[task.primary]
+    metrics = task.metrics(prediction, targets)
+    value = metrics[task.primary]
+    if isnan(value):  # a split in which only one class occurs ranks nothing
+        return -metrics["log_loss"]
     return value if HIGHER_IS_BETTER[task.primary] else -value
 
 

@@ -8,7 +8,7 @@ from fathom.core.budget import Budget
 from fathom.training.schedule import Replan
 
 OVERRUN = 1.05
-UNDERRUN = 0.8
+UNDERRUN = 0.9
 WINDOWS = 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ class Supervised:
         assert self.validation.targets is not None
         metrics = self.task.metrics(self.predict(network, self.validation), self.validation.targets)
         primary = metrics[self.task.primary]
+        if isnan(primary):  # a split in which only one class occurs ranks nothing
+            return Validation(-metrics["log_loss"], metrics)
         sign = 1.0 if HIGHER_IS_BETTER[self.task.primary] else -1.0
         return Validation(sign * primary, metrics)
 

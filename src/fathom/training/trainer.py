@@ -242,7 +242,7 @@ class Trainer:
         main = outcomes.get(next(iter(self.updates)))
         details = {
             name: {"loss": outcome.loss, "grad_norm": outcome.grad_norm}
-            | {key: float(value) for key, value in outcome.logged.items()}
+            | {key: value.item() for key, value in outcome.logged.items()}
             for name, outcome in outcomes.items()
         }
         self.log.write(

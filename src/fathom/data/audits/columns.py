@@ -14,13 +14,13 @@ from fathom.data.raw import Raw
 
 def column_records(raw: Raw, schema: Schema) -> list[Record]:
     """`data.missing`, `data.identifiers`, `data.constants` and `data.unreadable`."""
-    left_out = [f for f in schema.fields if f.role == "ignored"]
-    identifiers = [f for f in left_out if "identifier" in f.reason]
+    left_out = [f for f in schema.fields if f.role == "ignored" and "--drop" not in f.reason]
     constants = [f for f in left_out if f.reason.startswith(("a constant", "every value"))]
+    identifiers = [f for f in left_out if f not in constants]
     return [
         _missing(raw, schema),
-        _left_out("data.identifiers", identifiers, "names rows and was left out", "names rows"),
-        _left_out("data.constants", constants, "never varies and was left out", "is constant"),
+        _left_out("data.identifiers", identifiers, "No input column names or describes rows."),
+        _left_out("data.constants", constants, "No column is constant."),
         _unreadable(raw),
     ]
 
@@ -67,12 +67,13 @@ def _missing(raw: Raw, schema: Schema) -> Record:
     )
 
 
-def _left_out(id: str, fields: list[Field], done: str, what: str) -> Record:
-    names = ", ".join(f.name for f in fields[:8]) + (" …" if len(fields) > 8 else "")
-    sentence = f"No column {what}." if not fields else f"{names}: {done} ({fields[0].reason})."
-    if len(fields) > 1:
-        plural = done.replace("names", "name").replace("varies", "vary").replace("was", "were")
-        sentence = f"{names} {plural}."
+def _left_out(id: str, fields: list[Field], none: str) -> Record:
+    """The columns that inference left out, with their reasons."""
+    sentence = none
+    if fields:
+        named = "; ".join(f"{f.name} ({f.reason})" for f in fields[:4])
+        more = f"; and {len(fields) - 4:,} more" if len(fields) > 4 else ""
+        sentence = f"Left out: {named}{more}."
     rows = [[f.name, f.reason] for f in fields]
     figure = Figure("table", {"columns": ["column", "reason"], "rows": rows}) if rows else None
     return Record(

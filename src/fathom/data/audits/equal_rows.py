@@ -20,15 +20,20 @@ def equal_row_records(raw: Raw, schema: Schema) -> list[Record]:
     """`data.duplicates`, `data.conflicts` and, for a given test split, `data.straddlers`."""
     hashes = hash_inputs(schema, raw.table)
     copied = copies(schema, raw.table, hashes)
-    what = "pictures" if schema.of_kind("image") else "rows"
+    what = _what(schema)
     return [
-        _duplicates(raw, hashes, copied, what),
+        _duplicates(raw, schema, hashes, copied),
         _conflicts(raw, schema, hashes, what),
         _straddlers(raw, hashes, copied, what),
     ]
 
 
-def _duplicates(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
+def _what(schema: Schema) -> str:
+    return "pictures" if schema.of_kind("image") else "rows"
+
+
+def _duplicates(raw: Raw, schema: Schema, hashes: Array, copied: Array) -> Record:
+    what = _what(schema)
     repeats = pd.Series(hashes).duplicated().to_numpy()
     count, of_copies = int(repeats.sum()), int((repeats & copied).sum())
     share = count / len(hashes)
@@ -40,7 +45,7 @@ def _duplicates(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
         sentence = (
             f"{count:,} of {len(hashes):,} {what} ({percent(share)}) repeat the inputs of an "
             f"earlier one, such as {raw.locate(row)} those of {raw.locate(first)}; "
-            f"{_explained(of_copies, count)}."
+            f"{_explained(schema, of_copies, count)}."
         )
     grade: Grade = "good" if share < 0.001 else "fair" if share < 0.2 else "poor"
     return Record(
@@ -56,9 +61,12 @@ def _duplicates(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
     )
 
 
-def _explained(of_copies: int, count: int) -> str:
+def _explained(schema: Schema, of_copies: int, count: int) -> str:
     if not of_copies:
         return "so few and coarse columns make equal rows by chance"
+    order = next((f.name for f in schema.fields if f.role == "order"), None)
+    if order is not None:
+        return f"a split along {order} may part them"
     if of_copies == count:
         return "copies stay on one side of a split that is made here"
     return f"{of_copies:,} are too unlikely for chance and stay on one side of a split made here"
@@ -69,16 +77,16 @@ def _conflicts(raw: Raw, schema: Schema, hashes: Array, what: str) -> Record:
     targets = target_values(raw, schema)
     if schema.task == "classification":
         wrong = _minority(groups, np.asarray(pd.factorize(targets)[0]))
-        limit = f"at best {percent(1 - wrong / len(groups))} of all {what} can be told right"
+        other = f"another {schema.target.name}"
+        other += f": at best {percent(1 - wrong / len(groups))} of all {what} can be told right"
     else:
         wrong = _spread(groups, targets)
-        limit = "they differ by more than a tenth of the target's standard deviation"
+        other = f"a {schema.target.name} that is off by over a tenth of its standard deviation"
     share = wrong / len(groups)
     sentence = f"Equal inputs always have the same {schema.target.name}."
     if wrong:
         sentence = (
-            f"{wrong:,} {what} ({percent(share)}) have the same inputs as others but another "
-            f"{schema.target.name}: {limit}."
+            f"{wrong:,} {what} ({percent(share)}) have the same inputs as others but {other}."
         )
     grade: Grade = "good" if share < 0.01 else "fair" if share < 0.05 else "poor"
     return Record(

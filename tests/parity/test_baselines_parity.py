@@ -81,6 +81,25 @@ def test_trees_predict_as_scikit_learn_does(classes, leaves):
     )
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_growing_in_chunks_gives_the_trees_of_one_go(classes, monkeypatch):
+    categories, numbers, signal = table(1500, 4)
+    inputs = {"numbers": numbers[1:].astype(np.float32), "categories": categories[1:] + 1}
+    targets = np.digitize(signal[1:], np.quantile(signal, np.arange(1, classes) / classes))
+    examples = Examples(inputs, targets, np.arange(1499))
+
+    def fit(**options):
+        options = {"seed": 0, "budget": Budget(20)} | options
+        labels = schema("abc"[:classes])
+        return fit_baseline("boosting", examples, labels, "classification", **options)
+
+    monkeypatch.setattr("fathom.baselines.boosting.FIRST_CHUNK", 7)
+    chunks = fit()
+    assert chunks.limit > 7
+    one_go = fit(limit=chunks.limit)
+    np.testing.assert_array_equal(chunks.raw(examples), one_go.raw(examples))
+
+
 def test_category_codes_keep_the_frequent_and_merge_the_rare():
     generator = np.random.default_rng(0)
     column = np.concatenate([[0, 0], np.repeat(np.arange(2, 202), 5), np.arange(202, 402)])

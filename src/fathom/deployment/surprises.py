@@ -1,0 +1,46 @@
+"""Surprises: values in new data that the model cannot take for what they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from fathom.core.blocks import CATEGORIES, NUMBERS
+from fathom.core.examples import Examples
+from fathom.core.schema import Schema, TimeStatistics
+from fathom.data import cells
+from fathom.data.encode import UNKNOWN_CODE
+from fathom.data.table import Table
+
+Surprises = Counter[tuple[str, str]]
+"""(column, what happens to such values) to their number."""
+
+UNKNOWN = "are none that the model has learned: they count as unknown"
+
+
+def find_surprises(table: Table, schema: Schema, examples: Examples) -> Surprises:
+    """Count the values of `table` that, encoded as `examples`, are missing or unknown."""
+    return _unparsed(table, schema, examples) + _unknown(schema, examples)
+
+
+def _unparsed(table: Table, schema: Schema, examples: Examples) -> Surprises:
+    found: Surprises = Counter()
+    position = 0
+    for field in schema.of_kind("number", "time"):
+        lost = np.isnan(examples.inputs[NUMBERS][:, position])
+        there = cells.codes_and_texts(cells.scalars(table, field.name)[lost])[0] >= 0
+        found[field.name, f"cannot be read as a {field.kind}: they count as missing"] = int(
+            there.sum()
+        )
+        statistics = field.statistics
+        position += len(statistics.parts) if isinstance(statistics, TimeStatistics) else 1
+    return +found  # without the zeros
+
+
+def _unknown(schema: Schema, examples: Examples) -> Surprises:
+    found: Surprises = Counter()
+    for position, field in enumerate(schema.of_kind("category", "boolean")):
+        codes = examples.inputs[CATEGORIES][:, position]
+        found[field.name, UNKNOWN] = int((codes == UNKNOWN_CODE).sum())
+    return +found

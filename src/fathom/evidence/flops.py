@@ -1,0 +1,68 @@
+"""How many operations does one answer take? Counted by hooks on the kinds of module in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fathom.networks.embeddings import PiecewiseNumbers
+
+
+def _linear(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    return 2 * output.numel() * int(module.in_features)
+
+
+def _convolution(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    per_value = prod(module.kernel_size) * module.in_channels // module.groups
+    return 2 * output.numel() * int(per_value)
+
+
+def _piecewise(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    return 2 * len(output) * int(module.bent.numel())
+
+
+Counter = Callable[[Any, tuple[Any, ...], Tensor], int]
+
+# A multiplication and an addition are two operations. What works on each value by itself
+# (activations, normalization, pooling) is left out, as is usual: it is a small part.
+COUNTERS: dict[type[nn.Module], Counter] = {
+    nn.Linear: _linear,
+    nn.Conv1d: _convolution,
+    nn.Conv2d: _convolution,
+    nn.Conv3d: _convolution,
+    PiecewiseNumbers: _piecewise,
+}
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)
+_SMALL = 3  # parameters with fewer axes than this and no counter are vectors or tables of vectors
+
+
+def count_flops(network: nn.Module, inputs: dict[str, Tensor]) -> tuple[int, list[str]]:
+    """Operations of one forward pass, and the kinds of module with large weights left uncounted."""
+    total, uncounted = 0, set()
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
+        nonlocal total
+        counter = COUNTERS.get(type(module))
+        if counter is not None:
+            total += counter(module, arguments, output)
+        elif _has_matrices(module):
+            uncounted.add(type(module).__name__)
+
+    handles = [module.register_forward_hook(hook) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total, sorted(uncounted)
+
+
+def _has_matrices(module: nn.Module) -> bool:
+    if isinstance(module, _NORMS):
+        return False
+    return any(p.dim() >= _SMALL for p in module.parameters(recurse=False))

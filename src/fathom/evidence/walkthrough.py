@@ -1,0 +1,307 @@
+"""How does it compute? One real example followed through the network, and one step of learning.
+
+All numbers are those of the trained network, in float32, on a copy of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fathom.core.batch import Batch
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.prediction import ClassPrediction
+from fathom.core.record import Figure, Record, not_applicable
+from fathom.evidence import wording
+from fathom.evidence.drawing import picture_of, row_of
+from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
+from fathom.evidence.measure import evidence
+from fathom.evidence.subject import NETWORK, Subject
+from fathom.evidence.units import WEIGHTED, Unit, pick_unit, term_names, values_after
+
+CANDIDATES = 200
+CLASSES = 5
+USUAL_RATE = 0.01  # where the log tells no learning rate
+HALVINGS = 40
+
+Step = dict[str, Any]
+
+
+def _seconds(subject: Subject) -> float:
+    share = CANDIDATES / max(len(subject.splits["validation"]), 1)
+    return 0.5 + 5 * subject.prediction_seconds(NETWORK, "validation") * min(share, 1.0)
+
+
+@evidence("walkthrough", "anatomy", ("anatomy.walkthrough",), _seconds, weight=0.5)
+def measure(subject: Subject, budget: Budget) -> list[Record]:
+    """`anatomy.walkthrough`: input, a unit's sum and activation, answer, loss, gradient, step."""
+    network = copied_network(subject)
+    example = choose(subject)
+    batch = batch_of(subject, example)
+    with traced(network) as calls:
+        loss = loss_of(subject, network, batch)
+    first = next((call for call in calls if isinstance(call.module, WEIGHTED)), None)
+    if first is None:
+        reason = "The network has neither a linear layer nor a convolution to walk through."
+        return [not_applicable("anatomy.walkthrough", "anatomy", reason)]
+    first.output.retain_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    unit = pick_unit(first)
+    names = term_names(subject, network, example, first, unit)
+    learned = one_step(subject, network, batch, float(loss.detach()))
+    steps = [
+        _input(subject, example),
+        _sum(unit, names, first),
+        _activation(unit, first, calls),
+        _answer(subject, calls[-1].output.detach(), example),
+        _loss(subject, calls[-1].output.detach(), example, float(loss.detach())),
+        _gradient(unit, names, first),
+        _update(unit, learned),
+    ]
+    return [
+        Record(
+            "anatomy.walkthrough",
+            "anatomy",
+            sentence=(
+                "One real example is followed through the network: what one unit computes of it, "
+                f"what the network answers, and how one step of learning would lower its loss from "
+                f"{wording.number(learned.before)} to {wording.number(learned.after)}."
+            ),
+            value=learned.after - learned.before,
+            unit="loss",
+            n=1,
+            split="validation",
+            method="computed on a copy of the network in float32, in evaluation mode",
+            figure=Figure("walkthrough", {"steps": steps}),
+        )
+    ]
+
+
+def choose(subject: Subject) -> Examples:
+    """An example that is answered rightly but not with certainty, so that there is more to learn.
+
+    For a number, the one whose error is the median.
+    """
+    some = subject.examples("validation").sample(CANDIDATES, subject.generator("walkthrough"))
+    assert some.targets is not None
+    prediction = subject.network.predict(some)
+    if isinstance(prediction, ClassPrediction):
+        right = prediction.codes == some.targets
+        confidence = prediction.probs.max(axis=1)
+        position = int(np.argmin(np.where(right, confidence, 2.0)))
+    else:
+        errors = np.abs(prediction.values - some.targets)
+        position = int(np.argsort(errors)[len(errors) // 2])
+    return some.take(np.array([position]))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A plain step down the gradient: at which rate, how often halved, and the loss around it."""
+
+    rate: float
+    halvings: int
+    before: float
+    after: float
+
+
+def one_step(subject: Subject, network: Any, batch: Batch, before: float) -> Learned:
+    """Move every parameter down its gradient, at half the rate until the loss falls.
+
+    The gradients must have been computed. The weights are left as they were found.
+    """
+    rates = [line["learning_rate"] for line in subject.log if line.get("learning_rate")]
+    rate = max(rates, default=USUAL_RATE)
+    moved = [(p, p.detach().clone(), p.grad) for p in network.parameters() if p.grad is not None]
+    after, halvings = before, 0
+    with torch.no_grad():
+        for halvings in range(HALVINGS):
+            for parameter, old, gradient in moved:
+                parameter.copy_(old - rate * 0.5**halvings * gradient)
+            after = float(loss_of(subject, network, batch))
+            if after < before:
+                break
+        for parameter, old, _ in moved:
+            parameter.copy_(old)
+    return Learned(rate * 0.5**halvings, halvings, before, after)
+
+
+def _exact(value: float) -> str:
+    """Five figures, so that whoever multiplies what is shown gets what is shown."""
+    return wording.number(value, figures=5)
+
+
+def _step(
+    title: str,
+    sentence: str,
+    *,
+    columns: list[str] | None = None,
+    rows: list[list[str]] | None = None,
+    formula: str | None = None,
+    image: str | None = None,
+) -> Step:
+    table = {"columns": columns, "rows": rows} if rows else None
+    data = {"title": title, "sentence": sentence, "table": table}
+    return {**data, "formula": formula, "image": image}
+
+
+def _truth(subject: Subject, example: Examples) -> str:
+    assert example.targets is not None
+    target = example.targets[0]
+    labels = subject.schema.labels
+    return labels[int(target)] if labels else _exact(float(target))
+
+
+def _input(subject: Subject, example: Examples) -> Step:
+    row = row_of(subject, example, 0)
+    return _step(
+        "The input",
+        f"This is {subject.locate(int(example.rows[0]))}. The right answer is "
+        f"{_truth(subject, example)}. To the network it is nothing but numbers.",
+        columns=["column", "value"],
+        rows=[[name, value] for name, value in row.items()] if row else None,
+        image=picture_of(subject, example, 0),
+    )
+
+
+def _sum(unit: Unit, names: dict[int, str], first: Call) -> Step:
+    terms = unit.terms
+    rows = [
+        [names[k], *(_exact(v) for v in (unit.values[k], unit.weights[k], terms[k]))] for k in names
+    ]
+    rest = float(terms.sum() - sum(terms[k] for k in names))
+    others = len(terms) - len(names)
+    if others:
+        rows.append([f"{others:,} others together", "", "", _exact(rest)])
+    rows.append(["bias", "", "", _exact(unit.bias)])
+    rows.append(["sum", "", "", _exact(unit.total)])
+    kind = "unit" if unit.place is None else "filter"
+    where = "" if unit.place is None else f", laid over the picture at {unit.place},"
+    return _step(
+        f"A {kind} of the first layer adds up",
+        f"The first layer that weighs its inputs ({first.name}) has {unit.width:,} {kind}s. "
+        f"{kind.capitalize()} {unit.index + 1}{where} multiplies each input by a weight that it "
+        f"has learned and adds it all up.",
+        columns=["input", "value", "weight", "value x weight"],
+        rows=rows,
+        formula="sum = x1 w1 + x2 w2 + ... + bias",
+    )
+
+
+def _activation(unit: Unit, first: Call, calls: list[Call]) -> Step:
+    after = values_after(first, calls, unit)
+    rows = [["sum", _exact(unit.total)]]
+    rows += [[name, _exact(value)] for name, value in after]
+    return _step(
+        "An activation bends the sum",
+        "A sum alone could only draw straight lines. What follows it bends it, and only so can "
+        "many layers say more than one."
+        if after
+        else "Here the sum goes on as it is.",
+        columns=["after", "value"],
+        rows=rows,
+    )
+
+
+def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
+    prediction = subject.task.predict(outputs)
+    stages: Any = subject.model.network
+    count = wording.plural(len(stages.stages()), "stage")
+    if not isinstance(prediction, ClassPrediction):
+        spec = subject.task.output
+        value = _exact(float(prediction.values[0]))
+        return _step(
+            "The answer",
+            f"After all {count} one number is left. Brought back to the units of "
+            f"{subject.schema.target.name} it is {value}; the truth is {_truth(subject, example)}.",
+            formula=f"{_exact(float(outputs[0, 0]))} x {_exact(spec.scale)} + "
+            f"{_exact(spec.center)} = {value}",
+        )
+    logits, probs = outputs[0].double().cpu().numpy(), prediction.probs[0]
+    rows = [
+        [prediction.labels[k], _exact(logits[k]), wording.percent(float(probs[k]))]
+        for k in np.argsort(-probs)[:CLASSES]
+    ]
+    return _step(
+        "The answer",
+        f"After all {count} each class has a number, its logit. The exponential makes them "
+        "positive, and dividing by their sum makes them probabilities (before calibration).",
+        columns=["class", "logit", "probability"],
+        rows=rows,
+        formula="p = exp(logit) / sum of exp(logits)",
+    )
+
+
+def _loss(subject: Subject, outputs: Tensor, example: Examples, loss: float) -> Step:
+    assert example.targets is not None
+    written = _exact(loss)
+    prediction = subject.task.predict(outputs)
+    if not isinstance(prediction, ClassPrediction):
+        target = float(subject.task.encode_targets(example.targets)[0])
+        said = float(outputs[0, 0])
+        return _step(
+            "The loss",
+            f"How wrong is that? The squared distance from the truth, in the network's own units: "
+            f"{written}.",
+            formula=f"({_exact(said)} - {_exact(target)})² = {written}",
+        )
+    right = float(prediction.probs[0, int(example.targets[0])])
+    formula = f"-ln({_exact(right)}) = {written}"
+    if abs(-np.log(right) - loss) > 1e-3 * max(1.0, loss):
+        formula = f"-ln({_exact(right)}), smoothed over the classes = {written}"
+    return _step(
+        "The loss",
+        f"How wrong is that? The truth was given {wording.percent(right)}; minus the logarithm of "
+        f"it is the loss, {written}. It would be 0 for 100 %.",
+        formula=formula,
+    )
+
+
+def _gradient(unit: Unit, names: dict[int, str], first: Call) -> Step:
+    name, k = next(iter(names.values())), next(iter(names))
+    slope, gradient = _exact(unit.slope), _exact(unit.gradient)
+    text = (
+        f"Going backwards through the layers, the chain rule tells how the loss changes with every "
+        f"number on the way. With this {'unit' if unit.place is None else 'filter'}'s sum it "
+        f"changes by {slope}; "
+    )
+    if unit.place is None:
+        text += f"with its weight for {name} therefore by that times the input."
+        formula = f"{slope} x {_exact(unit.values[k])} = {gradient}"
+    else:
+        text += (
+            f"its weight for {name} is used at every place of the picture, and all of them "
+            f"together make {gradient}."
+        )
+        formula = f"sum over {first.output[0, 0].numel():,} places = {gradient}"
+    return _step("Backpropagation", text, formula=formula)
+
+
+def _update(unit: Unit, learned: Learned) -> Step:
+    old, gradient, rate = unit.weight, unit.gradient, learned.rate
+    halved = ""
+    if learned.halvings:
+        times = wording.plural(learned.halvings, "time")
+        halved = f" (the training's highest, halved {times} so that this one example gains)"
+    return _step(
+        "One step of learning",
+        f"Every weight moves a little against its gradient, by the learning rate{halved}. Then the "
+        f"loss of this example is {_exact(learned.after)} in place of "
+        f"{_exact(learned.before)}. Training repeats this on many examples at once, with "
+        "an optimizer that chooses the size of each weight's step.",
+        columns=["", "value"],
+        rows=[
+            ["old weight", f"{old:.6g}"],
+            ["gradient", f"{gradient:.6g}"],
+            ["learning rate", f"{rate:.6g}"],
+            ["new weight", f"{old - rate * gradient:.6g}"],
+            ["loss before", f"{learned.before:.6g}"],
+            ["loss after", f"{learned.after:.6g}"],
+        ],
+        formula="new weight = old weight - learning rate x gradient",
+    )

@@ -1,0 +1,161 @@
+"""Findings: the evidence about what was learned, and the story that the report tells with it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psutil
+
+from fathom import __version__, folders
+from fathom.core.budget import Budget
+from fathom.core.files import append_line, read_lines, write_json
+from fathom.core.progress import Progress
+from fathom.core.record import Evidence
+from fathom.evidence import Subject, gather
+from fathom.job import Job
+from fathom.planning.plan import to_yaml
+from fathom.planning.prepare import SPLIT_NAMES, Prepared
+from fathom.planning.rivals import Rivals
+from fathom.report import Story
+from fathom.report.story import schema_rows
+from fathom.run import Run
+from fathom.shipping import Outcome, Shipped
+
+
+def measure(outcome: Outcome, shipped: Shipped, progress: Progress) -> Run:
+    """Gather all evidence, write evidence.json and story.json, and return the finished run."""
+    progress.stage("measuring the evidence")
+    job = outcome.job
+    subject = _subject(outcome, shipped)
+    faults: list[str] = []
+
+    def keep_fault(name: str, traceback_text: str) -> None:
+        faults.append(name)
+        with (job.folder / folders.FAULT).open("a", encoding="utf-8") as file:
+            file.write(f"Evidence {name}\n{traceback_text}\n")
+
+    budget = Budget(_seconds_for_evidence(outcome), clock=job.budget.clock)
+    records = (*outcome.prepared.records, *gather(subject, budget, progress, keep_fault))
+    for name in faults:
+        progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
+    story = _story(outcome, shipped)
+    write_json(job.folder / folders.EVIDENCE, Evidence(records))
+    write_json(job.folder / folders.STORY, story)
+    return Run(job.folder, records, story)
+
+
+def _seconds_for_evidence(outcome: Outcome) -> float:
+    """What the plan set aside; a run that had time to spare may use what is left of the whole."""
+    job, plan = outcome.job, outcome.plan
+    planned = plan.seconds["evidence"]
+    if plan.budget_seconds is None:
+        return max(planned, 60.0)
+    left = job.budget.remaining - plan.seconds["report"]
+    return float(np.clip(left, planned, 3 * planned))
+
+
+def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
+    job, prepared, rivals = outcome.job, outcome.prepared, outcome.rivals
+
+    def note_access(name: str) -> None:
+        line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": name}
+        append_line(job.folder / folders.TEST_ACCESS, line)
+
+    return Subject(
+        model=shipped.network.model,
+        network=shipped.network,
+        baselines=dict(rivals.fitted),
+        best_baseline=rivals.best,
+        splits=prepared.examples,
+        table=prepared.raw.table,
+        locate=prepared.raw.locate,
+        schema=prepared.schema,
+        task=outcome.learned.what.task,
+        log=read_lines(job.folder / folders.LOG),
+        checkpoints=tuple(sorted((job.folder / folders.CHECKPOINTS).glob("step-*"))),
+        costs=_costs(outcome),
+        samples=outcome.plan.evidence,
+        seed=outcome.plan.seed,
+        on_test_access=note_access,
+    )
+
+
+def _costs(outcome: Outcome) -> dict[str, float]:
+    plan = outcome.plan
+    return {
+        "train_seconds": outcome.learned.result.seconds,
+        "total_seconds_so_far": outcome.job.budget.elapsed,
+        "peak_memory_bytes": float(_peak_memory()),
+        "threads": float(plan.training.threads),
+        "learning_rate": plan.training.optimizer.learning_rate,
+    }
+
+
+def _peak_memory() -> int:
+    """The most memory that this process has held, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows tells it another way
+        return int(psutil.Process().memory_info().peak_wset)
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _story(outcome: Outcome, shipped: Shipped) -> Story:
+    job, prepared, plan = outcome.job, outcome.prepared, outcome.plan
+    folder = str(job.folder)
+    return Story(
+        name=job.folder.name,
+        task=_task_sentence(prepared),
+        created=datetime.now(UTC).date().isoformat(),
+        command=job.command,
+        repeat_command=f"fathom fit {shlex.quote(f'{folder}/{folders.PLAN}')}",
+        predict_command=f"fathom predict {shlex.quote(folder)} DATA -o predictions.csv",
+        rows=len(prepared.raw.table),
+        columns=len(prepared.schema.fields),
+        splits={name: len(prepared.examples[name]) for name in SPLIT_NAMES},
+        schema=schema_rows(prepared.schema),
+        plan_yaml=to_yaml(plan),
+        why=plan.why,
+        versions=plan.environment["versions"],
+        hardware=plan.environment["hardware"],
+        default_model=shipped.default,
+        seconds=round(job.budget.elapsed, 1),
+        budget_seconds=plan.budget_seconds,
+        warnings=_warnings(prepared, outcome.rivals),
+        source=plan.data.source,
+        folder=folder,
+        split_how=prepared.splits.how,
+        primary=outcome.learned.what.task.primary,
+        best_baseline=outcome.rivals.best,
+        fathom_version=__version__,
+        replans=tuple(_events(job, "replan")),
+    )
+
+
+def _task_sentence(prepared: Prepared) -> str:
+    schema, target = prepared.schema, prepared.schema.target.name
+    count = len(schema.inputs)
+    inputs = "a picture" if count == 1 and schema.of_kind("image") else f"{count} columns"
+    if schema.task == "regression":
+        return f"Predict the number {target!r} from {inputs}."
+    return f"Predict {target!r}, one of {len(schema.labels)} classes, from {inputs}."
+
+
+def _warnings(prepared: Prepared, rivals: Rivals) -> tuple[str, ...]:
+    problems = [f"{p.where}: {p.reason}" for p in prepared.raw.problems]
+    unread = [f"{prepared.raw.locate(r)}: {why}" for r, why in prepared.unreadable.items()]
+    notes = [note for model in rivals.fitted.values() for note in model.notes]
+    most = 20
+    lines: list[str] = [*problems, *unread, *notes]
+    more = [f"… and {len(lines) - most} more."] if len(lines) > most else []
+    return (*lines[:most], *more)
+
+
+def _events(job: Job, event: str) -> list[str]:
+    lines: list[dict[str, Any]] = read_lines(job.folder / folders.LOG)
+    return [line["sentence"] for line in lines if line.get("event") == event]

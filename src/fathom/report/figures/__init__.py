@@ -1,0 +1,34 @@
+"""Figures: one file for each kind, entered in FIGURES; anything else becomes a plain table."""
+
+from __future__ import annotations
+
+from fathom.report.figures import (
+    bars,
+    confusion,
+    curves,
+    histogram,
+    layers,
+    pictures,
+    reliability,
+    scatter,
+    table,
+    walkthrough,
+    worst,
+)
+from fathom.report.figures.drawing import FIGURES, Drawing, draw
+
+KINDS = (
+    bars,
+    confusion,
+    curves,
+    histogram,
+    layers,
+    pictures,
+    reliability,
+    scatter,
+    table,
+    walkthrough,
+    worst,
+)
+
+__all__ = ["FIGURES", "KINDS", "Drawing", "draw"]

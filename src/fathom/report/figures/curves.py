@@ -1,0 +1,89 @@
+"""Curves: lines over a common axis, each with its name at its end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fathom.report import words
+from fathom.report.figures import plot
+from fathom.report.figures.drawing import FIGURES, Drawing, finite, require
+
+_COLOURS = (plot.ACCENT, plot.INK, plot.MUTED, plot.WARN)
+_DASHES = ("-", "--", ":")
+
+
+class Series(Struct):
+    """One line."""
+
+    name: str
+    x: list[float | None]
+    y: list[float | None]
+
+    def __post_init__(self) -> None:
+        require(len(self.x) == len(self.y), "x and y differ in length")
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The points that can be drawn."""
+        pairs = zip(finite(self.x), finite(self.y), strict=True)
+        return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+
+
+class Curves(Struct):
+    """Lines over one x axis; `log_y` stretches small values."""
+
+    series: list[Series]
+    x_label: str = ""
+    y_label: str = ""
+    log_y: bool = False
+
+
+@FIGURES.register("curves")
+def draw(data: dict[str, Any]) -> Drawing:
+    """The lines, the first in the accent colour."""
+    curves = msgspec.convert(data, Curves)
+    lines = [(series.name, _drawable(series, curves.log_y)) for series in curves.series]
+    lines = [(name, points) for name, points in lines if points]
+    caption = _caption(curves, lines)
+    return Drawing(plot.plot(lambda axes: _paint(axes, curves, lines), caption), caption)
+
+
+def _drawable(series: Series, log: bool) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in series.points if y > 0 or not log]
+
+
+def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, float]]]]) -> None:
+    log = curves.log_y and bool(lines)
+    if log:
+        axes.set_yscale("log")
+    ends = []
+    for place, (name, points) in enumerate(lines):
+        colour = _COLOURS[place % len(_COLOURS)]
+        dashes = _DASHES[place // len(_COLOURS) % len(_DASHES)]
+        xs, ys = zip(*points, strict=True)
+        marker = "o" if len(points) == 1 else None
+        axes.plot(xs, ys, color=colour, linestyle=dashes, marker=marker, markersize=4)
+        ends.append((name, ys[-1], colour))
+    axes.margins(x=0, y=0.06)
+    plot.number_axis(axes.xaxis)
+    plot.number_axis(axes.yaxis, most=5, log=log)
+    axes.set_xlabel(curves.x_label)
+    axes.set_ylabel(curves.y_label)
+    if len(lines) > 1:
+        plot.name_ends(axes, ends)
+
+
+def _caption(curves: Curves, lines: list[tuple[str, list[tuple[float, float]]]]) -> str:
+    over = f" over {curves.x_label}" if curves.x_label else ""
+    title = f"{words.plain(curves.y_label or 'Value')}{over}"
+    if curves.log_y:
+        title += " (logarithmic scale)"
+    ways = [
+        f"{name} from {words.number(points[0][1])} to {words.number(points[-1][1])}"
+        for name, points in lines[:4]
+    ]
+    return f"{title}: {'; '.join(ways)}." if ways else f"{title}: nothing was logged."

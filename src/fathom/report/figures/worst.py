@@ -1,0 +1,52 @@
+"""Examples: those that the network got most wrong, as pictures or as rows of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fathom.report.figures.drawing import FIGURES, Drawing, cell
+from fathom.report.templating import render
+
+
+class Example(Struct):
+    """What it is, what was said of it and how surely, and where it lies in the data."""
+
+    truth: str | float
+    said: str | float
+    confidence: float | None = None
+    where: str = ""
+    image: str | None = None
+    row: dict[str, Any] | None = None
+
+
+class Examples(Struct):
+    """The worst first."""
+
+    items: list[Example]
+
+
+@FIGURES.register("examples")
+def draw(data: dict[str, Any]) -> Drawing:
+    """A gallery where there are pictures, a table otherwise."""
+    items = msgspec.convert(data, Examples).items
+    gallery = any(item.image for item in items)
+    columns = list(dict.fromkeys(name for item in items for name in item.row or {}))
+    shown = [
+        {
+            "example": item,
+            "truth": cell(item.truth),
+            "said": cell(item.said),
+            "confidence": "" if item.confidence is None else f"{100 * item.confidence:.0f} %",
+            "cells": [cell((item.row or {}).get(name)) for name in columns],
+        }
+        for item in items
+    ]
+    sure = any(item.confidence is not None for item in items)
+    template = "examples_gallery.html" if gallery else "examples_table.html"
+    caption = f"The {len(items)} unseen examples that the network got most wrong, the worst first."
+    if not items:
+        caption = "There is no such example."
+    return Drawing(render(template, items=shown, columns=columns, sure=sure), caption, wide=True)

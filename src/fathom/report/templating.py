@@ -1,0 +1,62 @@
+"""The templates: HTML with everything escaped, and Markdown with what is special in it escaped."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fathom.core.budget import format_duration
+from fathom.report import words
+
+# Nothing but a plain picture may come in as a URI: no SVG, which can hold scripts, no address.
+_IMAGE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=]+\Z")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#])")
+
+
+def safe_image(uri: str | None) -> str:
+    """A PNG or JPEG data URI as it is; an empty string for anything else."""
+    return uri if uri and _IMAGE.match(uri) else ""
+
+
+def markdown(text: object) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def code(text: object) -> str:
+    """A Markdown code span; backticks within it become straight quotes."""
+    return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fathom.report"),
+        autoescape=lambda name: name is None or not name.endswith(".md"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        image=safe_image,
+        markdown=markdown,
+        code=code,
+        duration=format_duration,
+        number=words.number,
+        plain=words.plain,
+        sentence=words.sentence_case,
+        title=words.record_title,
+        value=words.record_value,
+        interval=words.record_interval,
+    )
+    return environment
+
+
+def render(template: str, **context: Any) -> Markup:
+    """A template filled in. HTML comes back escaped already, so that it can be put into another."""
+    return Markup(_environment().get_template(template).render(**context))  # noqa: S704
