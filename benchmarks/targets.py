@@ -85,7 +85,7 @@ def run_once(arguments: tuple[str, ...], data: str, seed: int, out: str) -> dict
 
 def records_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """All records of the run by id."""
-    evidence = json.loads((Path(summary["folder"]) / "evidence.json").read_text())
+    evidence = json.loads((Path(summary["run"]) / "evidence.json").read_text())
     return {r["id"]: r for r in evidence["records"]}
 
 

@@ -1,14 +1,14 @@
-"""What every use of the network must keep to: rows by themselves, the same each time, calibrated."""
+"""What every use of the network keeps to: rows by themselves, the same each time, calibrated."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import bundles
 import numpy as np
 import pytest
 import torch
 
+import bundles
 from fathom.core.examples import Examples
 from fathom.core.predictor import Predictor
 from fathom.inference import model as inference

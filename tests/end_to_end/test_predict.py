@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import bundles
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+import bundles
 from fathom.core.errors import DataError, PlanError
 from fathom.deployment import predict as module
 from fathom.deployment.bundle import Bundle

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bundles
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 
+import bundles
 from fathom.core import files
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.deployment.bundle import find_bundle, load_bundle

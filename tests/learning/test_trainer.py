@@ -271,7 +271,7 @@ def test_speed_is_measured_on_throw_away_copies() -> None:
 
     speed = measure_speed(What(), seconds=0.05)
     assert 0 < speed.median <= speed.slowest
-    assert speed.steps >= 3
+    assert speed.steps >= 1
     after = run.task.extra["discriminator"].state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -92,7 +92,8 @@ def read_file(folder: Path, name: str, entry: FileEntry) -> bytes:
 
     The bytes that were verified are the bytes that are used: nothing is opened twice.
     """
-    path = inside(folder, name)
+    inside(folder, name)  # refuses a link that leads out
+    path = folder / name
     _check_size(path, entry.size)
     content = _read(path)
     if entry_of(content) != entry:

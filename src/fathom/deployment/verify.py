@@ -81,11 +81,11 @@ def _fits(field: Field) -> bool:
     return True
 
 
-class _Bounded(TorchDispatchMode):
+class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """In this context, tensors of `limit` elements in all can be made and filled, then no more."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.left = limit
 
     def __torch_dispatch__(

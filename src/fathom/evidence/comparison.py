@@ -23,6 +23,15 @@ TITLES = {
 }
 
 
+# What speaks for a simpler model where the network is not better.
+STRENGTHS = {
+    "constant": "being free",
+    "linear": "being simpler and cheaper, and its weights can be read",
+    "boosting": "being simpler and cheaper to fit",
+    "pictures": "being simpler and cheaper to fit",
+}
+
+
 def title(name: str) -> str:
     """How a sentence calls a model."""
     return TITLES.get(name, f"the baseline {name}")
@@ -194,13 +203,14 @@ def _words(subject: Subject, gain: Estimate, side: int) -> str:
         return (
             f"Use the network. It is better than {rival}, the best traditional method: {figures}."
         )
-    simpler = (
-        "That model is simpler and cheaper, and easier to explain: use it with --model baseline."
-    )
+    strength = STRENGTHS.get(subject.best_baseline, "being simpler")
+    called = f"{rival[0].upper()}{rival[1:]}"
     if side < 0:
-        return f"Do not use the network. It is worse than {rival}: {figures}. {simpler}"
+        return (
+            f"Do not use the network. It is worse than {rival}: {figures}. {called} is the better "
+            f"choice, {strength}: use it with --model baseline."
+        )
     return (
         f"The network and {rival} are level: {figures}, which is too little to tell them apart. "
-        f"{rival[0].upper()}{rival[1:]} is then the better choice, being simpler, cheaper and "
-        "easier to explain: use it with --model baseline."
+        f"{called} is then the better choice, {strength}: use it with --model baseline."
     )

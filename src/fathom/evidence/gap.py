@@ -34,17 +34,18 @@ def _gap(subject: Subject, metric: Metric) -> Record:
             return not_applicable(id, "gap", reason)
     train, test = (subject.estimate(metric, NETWORK, split) for split in ("train", "test"))
     gap = difference(train, test)
+    grade = _grade(subject, metric, train, gap)
     return Record(
         id,
         "gap",
-        sentence=_sentence(metric, train, test, gap),
+        sentence=_sentence(metric, (train, test, gap), grade),
         value=gap.value,
         interval=gap.interval,
         n=len(subject.targets("test")),
         split="train, test",
         method=f"{len(subject.targets('train')):,} training examples; {gap.method}",
         higher_is_better=not metric.higher_is_better,
-        grade=_grade(subject, metric, train, gap),
+        grade=grade,
     )
 
 
@@ -54,14 +55,16 @@ def _worse(metric: Metric, gap: Estimate) -> int:
     return 1 if towards.low > 0 else -1 if towards.high < 0 else 0
 
 
-def _sentence(metric: Metric, train: Estimate, test: Estimate, gap: Estimate) -> str:
+def _sentence(metric: Metric, values: tuple[Estimate, Estimate, Estimate], grade: Grade) -> str:
+    train, test, gap = values
+    part = "a little" if grade == "good" else "some"
     figures = (
         f"The {metric.title} is {metric.write(train.value)} on examples that the network was "
         f"trained on and {metric.write(test.value)} on unseen ones, a gap of "
         f"{metric.write(gap.value, signed=True)} ({metric.between(gap, signed=True)})"
     )
     meaning = {
-        1: "some of what it learned holds for its training examples alone, which is overfitting",
+        1: f"{part} of what it learned holds for its training examples alone, which is overfitting",
         0: "no overfitting can be shown",
         -1: "it does better on unseen examples, so the test examples are the easier ones",
     }

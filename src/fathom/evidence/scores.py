@@ -69,6 +69,8 @@ class Metric(ABC):
         """A value in words, or with `signed` a difference of two."""
         if self.as_percent:
             return wording.points(value) if signed else wording.percent(value)
+        if not signed and 0.9995 <= value < 1:
+            return f"{value:.5f}"  # an area of 0.99997 is not 1.00
         return wording.number(value, signed)
 
     def between(self, estimate: Estimate, signed: bool = False) -> str:
@@ -76,7 +78,7 @@ class Metric(ABC):
         if self.as_percent:
             low = wording.digits(estimate.low, signed)
             return f"95 % interval {low} to {self.write(estimate.high, signed)}"
-        low, high = (wording.number(v, signed) for v in estimate.interval)
+        low, high = (self.write(v, signed) for v in estimate.interval)
         return f"95 % interval {low} to {high}"
 
 

@@ -90,9 +90,10 @@ def _obstacle(logits: Array, codes: Array) -> str:
 
 
 def _reason(temperature: float, rows: int) -> str:
-    by = f"by the temperature {temperature:.3g}, the most likely one on {rows:,} calibration rows"
-    if temperature > 1.0:
-        return f"The network was too sure of itself; its confidence is lowered {by}."
-    if temperature < 1.0:
-        return f"The network was not sure enough; its confidence is raised {by}."
-    return f"The probabilities of the network were right as they are on {rows:,} calibration rows."
+    change = "lowers" if temperature > 1.0 else "raises"
+    if temperature == 1.0:
+        return f"On {rows:,} calibration rows no other temperature is more likely than 1."
+    return (
+        f"The temperature {temperature:.3g} is the most likely one on {rows:,} calibration rows; "
+        f"it {change} the network's confidence."
+    )

@@ -129,6 +129,13 @@ class Findings:
         best = max(known, key=lambda pair: _signed(pair[1]))
         return best[0]
 
+    @property
+    def default_title(self) -> str:
+        """The model that a run predicts with unless told otherwise, in words."""
+        chosen = self.story.default_model
+        known = chosen == "baseline" and self.best_baseline
+        return words.model_title(self.best_baseline if known else chosen).lower()
+
     def compare(self, metric: str) -> Comparison:
         """Network, best baseline and gain by one metric."""
         return Comparison(

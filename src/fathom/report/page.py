@@ -77,8 +77,9 @@ class Gallery:
         """A record with its figure drawn and numbered."""
         if record.figure is None:
             return Told(record, None)
-        self.hung += 1
-        return Told(record, Exhibit(self.hung, draw(record.figure)))
+        drawing = draw(record.figure)
+        self.hung += bool(drawing.caption)  # a table that needs no caption needs no number
+        return Told(record, Exhibit(self.hung, drawing))
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to show at all."""
-        return not (self.told or self.unmeasured or self.tables)
+        """Whether nothing of it was measured: it has no place of its own then."""
+        return not (self.told or self.tables)
 
 
 def render_page(records: Sequence[Record], story: Story) -> str:
@@ -128,9 +129,10 @@ def render_page(records: Sequence[Record], story: Story) -> str:
             verdict_text=rest,
             stats=_stats(findings),
             race=_race(findings),
-            default_title=words.model_title(story.default_model).lower(),
+            default_title=findings.default_title,
             facts=_facts(story),
             sections=[section for section in sections if not section.empty],
+            missing=[line for section in sections if section.empty for line in section.unmeasured],
             choices=plan_view.choices(story),
             versions=plan_view.facts(story.versions),
             hardware=plan_view.facts(story.hardware),

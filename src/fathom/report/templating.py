@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fathom.core.budget import format_duration
 from fathom.report import words
@@ -32,6 +32,14 @@ def code(text: object) -> str:
     return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
 
 
+def prose(text: object) -> Markup:
+    """A sentence for the page: escaped, options set as code, percent signs kept to their numbers."""
+    safe = str(escape(str(text)))
+    safe = re.sub(r"(?<=\d) %", "\u00a0%", safe)
+    safe = re.sub(r"(?<![\w.&;-])-(?=\d)", "−", safe)
+    return Markup(re.sub(r"(?<!\S)(--[a-z][\w-]*)", r"<code>\1</code>", safe))  # noqa: S704
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -48,7 +56,7 @@ def _environment() -> Environment:
         code=code,
         duration=format_duration,
         number=words.number,
-        plain=words.plain,
+        prose=prose,
         sentence=words.sentence_case,
         title=words.record_title,
         value=words.record_value,

@@ -22,6 +22,14 @@ METRIC_TITLES = {
     "ece": "Calibration error",
     "ece_before": "Calibration error before",
 }
+TITLES = METRIC_TITLES | {
+    "flops": "Operations",
+    "train_seconds": "Training time",
+    "total_seconds": "The whole run",
+    "peak_memory_bytes": "Peak memory",
+    "latency_seconds": "Latency",
+    "energy_joules": "Energy",
+}
 AS_PERCENT = frozenset({"accuracy", "balanced_accuracy", "ece", "ece_before"})
 MODEL_TITLES = {
     "network": "Network",
@@ -43,7 +51,7 @@ def plain(identifier: str) -> str:
 
 def metric_title(name: str) -> str:
     """What a table calls a metric."""
-    return METRIC_TITLES.get(name, plain(name))
+    return TITLES.get(name, plain(name))
 
 
 def model_title(name: str) -> str:
@@ -56,7 +64,9 @@ def number(value: float, signed: bool = False) -> str:
     sign = "+" if signed else ""
     if not math.isfinite(value):
         return "–"
-    size = math.floor(math.log10(abs(value))) if value else 0
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
     if size < -4 or size >= 12:
         text = f"{value:{sign}.2e}"
     elif value == int(value) and not signed and abs(value) >= 1:

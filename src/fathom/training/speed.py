@@ -19,8 +19,7 @@ from fathom.training.phase import PhaseUpdate
 from fathom.training.precision import arrange, prepare, threads
 from fathom.training.settings import TrainingSpec
 
-WARM_UP_STEPS = 2
-LEAST_STEPS, MOST_STEPS = 3, 200
+MOST_STEPS = 200
 
 
 class Trainable(Protocol):
@@ -85,13 +84,12 @@ def measure_speed(what: Trainable, *, seconds: float) -> Speed:
 
 def _timed(step: Callable[[], None], seconds: float) -> Speed:
     """Repeat `step` until the time is up. An update reads its loss: it is done when it returns."""
-    began = perf_counter()
-    for _ in range(WARM_UP_STEPS):
-        step()
+    end = perf_counter() + seconds
+    step()
+    if perf_counter() < end:
+        step()  # seldom warm after one; but where steps are slow nobody should wait for more
     times: list[float] = []
-    while len(times) < LEAST_STEPS or (
-        len(times) < MOST_STEPS and perf_counter() - began < seconds
-    ):
+    while not times or (len(times) < MOST_STEPS and perf_counter() < end):
         started = perf_counter()
         step()
         times.append(perf_counter() - started)

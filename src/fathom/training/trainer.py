@@ -170,6 +170,7 @@ class Trainer:
         self._started, self._earlier = self._clock(), 0.0
         self._logged_at, self._logged_units = self._started, 0
         self._pace: Pace | None = None
+        self._unsaved = False
         self._resume() if resume else self._start()
         for module in everything:
             module.train()
@@ -336,7 +337,11 @@ class Trainer:
                 "checkpoint failed",
                 f"The state after step {self.state.step} could not be saved ({reason}). Training "
                 "goes on; free some disk space, or an interruption will cost what came since.",
+                say=not self._unsaved,  # once is enough until it succeeds again
             )
+            self._unsaved = True
+        else:
+            self._unsaved = False
         self._pause(started)
 
     def _finish(self) -> TrainingResult:
@@ -422,6 +427,7 @@ class Trainer:
             lines = [msgspec.json.encode(replan) + b"\n" for replan in self.state.replans]
             write_atomic(self.folder / "replans.jsonl", b"".join(lines))
 
-    def _event(self, event: str, sentence: str) -> None:
+    def _event(self, event: str, sentence: str, *, say: bool = True) -> None:
         self.log.write("event", self.state.step, event=event, sentence=sentence)
-        self.progress.say(sentence)
+        if say:
+            self.progress.say(sentence)

@@ -91,8 +91,8 @@ def _spans(bars: Bars) -> list[Span]:
         ends = low[i] if math.isfinite(low[i]) else values[i], high[i]
         top = ends[1] if math.isfinite(ends[1]) else values[i]
         if math.isfinite(values[i]):
-            text = words.number(values[i])
-            rows.append(Span(label, values[i], ends[0], top, text, strong=i == bars.highlight))
+            text, called = words.number(values[i]), words.MODEL_TITLES.get(label, label)
+            rows.append(Span(called, values[i], ends[0], top, text, strong=i == bars.highlight))
     return rows
 
 

@@ -12,6 +12,7 @@ from fathom.report.templating import render
 
 MOST_IN_TABLE = 20
 _WORST = 12
+_FAINTEST = 0.3  # of a mistake: one in a thousand should still be seen
 
 
 class Confusion(Struct):
@@ -58,13 +59,15 @@ def _row(row: list[int], truth: int) -> list[dict[str, Any]]:
     """Cells with `shade` 0 to 1: the share of the row, mistakes deepened so that they are seen."""
     total = max(1, sum(row))
     return [
-        {
-            "count": count,
-            "right": said == truth,
-            "shade": round(0.75 * count / total if said == truth else (count / total) ** 0.5, 3),
-        }
+        {"count": count, "right": said == truth, "shade": _shade(count / total, said == truth)}
         for said, count in enumerate(row)
     ]
+
+
+def _shade(share: float, right: bool) -> float:
+    if right or not share:
+        return round(share, 3)
+    return round(max(_FAINTEST, share**0.5), 3)
 
 
 def _caption(confusion: Confusion) -> str:
@@ -72,6 +75,6 @@ def _caption(confusion: Confusion) -> str:
     if not confusion.mistakes:
         return f"{caption} There is no mistake."
     count, truth, said = confusion.mistakes[0]
-    times = "once" if count == 1 else f"{count:,} times"
+    times = {1: "once", 2: "twice"}.get(count, f"{count:,} times")
     names = shorten(confusion.labels[truth], 60), shorten(confusion.labels[said], 60)
     return f"{caption} The most frequent mistake: “{names[0]}” taken for “{names[1]}”, {times}."

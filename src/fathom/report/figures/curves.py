@@ -69,6 +69,7 @@ def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, f
         axes.plot(xs, ys, color=colour, linestyle=dashes, marker=marker, markersize=4)
         ends.append((name, ys[-1], colour))
     axes.margins(x=0, y=0.06)
+    axes.autoscale_view()
     plot.number_axis(axes.xaxis)
     plot.number_axis(axes.yaxis, most=5, log=log)
     axes.set_xlabel(curves.x_label)
@@ -82,8 +83,12 @@ def _caption(curves: Curves, lines: list[tuple[str, list[tuple[float, float]]]])
     title = f"{words.plain(curves.y_label or 'Value')}{over}"
     if curves.log_y:
         title += " (logarithmic scale)"
-    ways = [
-        f"{name} from {words.number(points[0][1])} to {words.number(points[-1][1])}"
-        for name, points in lines[:4]
-    ]
+    ways = [_way(name, [y for _, y in points]) for name, points in lines[:4]]
     return f"{title}: {'; '.join(ways)}." if ways else f"{title}: nothing was logged."
+
+
+def _way(name: str, ys: list[float]) -> str:
+    """'training from 2.3 to 0.07', with the peak where it lies between."""
+    first, last, top = ys[0], ys[-1], max(ys)
+    peak = f", at most {words.number(top)}" if top > 1.2 * max(first, last) else ""
+    return f"{name} from {words.number(first)} to {words.number(last)}{peak}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +17,6 @@ from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-from fathom.report import words
 
 # Stand-ins that matplotlib can write; `_clean` turns them into the page's own colours.
 INK, MUTED, ACCENT, LINE, WARN = "#010203", "#020304", "#030405", "#040506", "#050607"
@@ -79,8 +78,12 @@ def plot(
 
 def number_axis(axis: Any, *, most: int = 6, log: bool = False) -> None:
     """Few round ticks, written as the page writes numbers."""
-    locator = LogLocator(numticks=most) if log else MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
-    axis.set_major_locator(locator)
+    if log:
+        low, high = axis.get_view_interval()
+        few = high / low < 300  # over two or three decades powers of ten alone are too few
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=2 * most))
+    else:
+        axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
 
@@ -104,6 +107,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 def name_ends(axes: Any, ends: Sequence[tuple[str, float, str]]) -> None:
     """Write each line's name beside its last value (name, y, colour), none over another."""
+    axes.get_xlim(), axes.get_ylim()  # the limits are found only when somebody asks
     to_fraction = axes.transAxes.inverted().transform
     heights = [to_fraction(axes.transData.transform((0, y)))[1] for _, y, _ in ends]
     for place, height in zip(_order(heights), _spread(sorted(heights)), strict=True):
@@ -126,7 +130,7 @@ def key(axes: Any, entries: Sequence[tuple[str, str]], *, left: bool = True) -> 
             name,
             xy=(0 if left else 1, 1),
             xycoords="axes fraction",
-            xytext=(6 if left else -6, -6 - 14 * line),
+            xytext=(6 if left else -6, -10 - 15 * line),
             textcoords="offset points",
             va="top",
             ha="left" if left else "right",
@@ -151,7 +155,7 @@ def _clean(svg: str, label: str) -> Markup:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
-    mark = f"f{abs(hash_text(body)):x}"
+    mark = f"f{zlib.crc32(body.encode()):x}"
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{mark}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'(url\(#|href="#)', rf"\g<1>{mark}-", body)
     for stand_in, variable in _VARIABLES.items():
@@ -161,26 +165,3 @@ def _clean(svg: str, label: str) -> Markup:
     view = re.search(r'viewBox="[^"]+"', body)
     head = opening + (view[0] if view else "") + ">"
     return Markup(head + body[body.index(">") + 1 :].strip())  # noqa: S704
-
-
-def hash_text(text: str) -> int:
-    """A number that is the same for the same text on every machine."""
-    import zlib
-
-    return zlib.crc32(text.encode())
-
-
-__all__ = [
-    "ACCENT",
-    "INK",
-    "LINE",
-    "MUTED",
-    "WARN",
-    "key",
-    "name_ends",
-    "number_axis",
-    "plot",
-    "tick",
-    "ticks",
-    "words",
-]

@@ -55,7 +55,7 @@ def _paint(axes: Any, reliability: Reliability) -> None:
     before, after = reliability.before.points, reliability.after.points
     low = min([value for point in before + after for value in point], default=0.0)
     low = max(0.0, math.floor(low * 10 - 0.2) / 10)
-    axes.plot([low, 1], [low, 1], color=plot.LINE, linewidth=1)
+    axes.plot([low, 1], [low, 1], color=plot.MUTED, linewidth=0.6)
     for points, colour, filled in ((before, plot.MUTED, False), (after, plot.ACCENT, True)):
         axes.plot(
             [p[0] for p in points],

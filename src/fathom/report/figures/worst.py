@@ -39,7 +39,7 @@ def draw(data: dict[str, Any]) -> Drawing:
             "example": item,
             "truth": cell(item.truth),
             "said": cell(item.said),
-            "confidence": "" if item.confidence is None else f"{100 * item.confidence:.0f} %",
+            "confidence": _sure(item.confidence),
             "cells": [cell((item.row or {}).get(name)) for name in columns],
         }
         for item in items
@@ -50,3 +50,12 @@ def draw(data: dict[str, Any]) -> Drawing:
     if not items:
         caption = "There is no such example."
     return Drawing(render(template, items=shown, columns=columns, sure=sure), caption, wide=True)
+
+
+def _sure(confidence: float | None) -> str:
+    """A confidence in per cent; one that is short of certain never reads as 100 %."""
+    if confidence is None:
+        return ""
+    if 0.995 <= confidence < 1:
+        return f"{min(99.9, 100 * confidence):.1f} %"
+    return f"{100 * confidence:.0f} %"

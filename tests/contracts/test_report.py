@@ -1,0 +1,282 @@
+"""The report: complete, self-contained, the same for the same records, and without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+import sample_records
+
+from fathom.core.files import to_json
+from fathom.core.record import Evidence, Figure, Record
+from fathom.core.schema import CategoryStatistics, Field, Schema
+from fathom.report import Story, summary_json, summary_lines, write_report
+from fathom.report.figures import FIGURES, draw
+from fathom.report.findings import Findings
+from fathom.report.story import schema_rows
+
+SAMPLES = {
+    "digits": sample_records.digits,
+    "adult": sample_records.adult,
+    "housing": sample_records.housing,
+}
+KINDS = (
+    "bars",
+    "curves",
+    "confusion",
+    "reliability",
+    "scatter",
+    "histogram",
+    "table",
+    "layers",
+    "walkthrough",
+    "examples",
+    "pictures",
+)
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; fails where tags do not close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes {self.open[-2:]}"
+
+    def named(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def run(request, tmp_path_factory):
+    records, story = SAMPLES[request.param]()
+    folder = tmp_path_factory.mktemp(request.param)
+    path = write_report(folder, records, story)
+    return records, story, folder, path.read_text(encoding="utf-8")
+
+
+def test_every_agreed_kind_of_figure_is_registered():
+    assert set(FIGURES) == set(KINDS)
+
+
+def test_the_page_is_well_formed_and_small(run):
+    *_, text = run
+    assert Page(text).named("figure")
+    assert len(text.encode()) < 2_000_000
+
+
+def test_nothing_is_loaded_from_anywhere(run):
+    *_, text = run
+    page = Page(text)
+    assert not page.named("script", "link", "iframe", "object", "embed", "base", "form")
+    for attributes in page.named("img"):
+        assert attributes["src"].startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+    for attributes in page.named("a", "use"):
+        target = attributes.get("href") or attributes.get("xlink:href")
+        assert target.startswith("#")
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_ids_are_unique_and_links_lead_somewhere(run):
+    *_, text = run
+    elements = [attributes for _, attributes in Page(text).elements]
+    ids = [a["id"] for a in elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    targets = [a.get("href") or a.get("xlink:href") for a in elements]
+    assert {t.removeprefix("#") for t in targets if t} <= set(ids)
+
+
+def test_headings_descend_step_by_step_and_pictures_have_words(run):
+    *_, text = run
+    page = Page(text)
+    levels = [int(tag[1]) for tag, _ in page.elements if tag in {"h1", "h2", "h3", "h4"}]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(attributes.get("alt") for attributes in page.named("img"))
+    for attributes in page.named("svg"):
+        assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+    assert all("scope" in attributes for attributes in page.named("th"))
+
+
+def test_no_figure_brings_colours_of_its_own(run):
+    *_, text = run
+    body = text[text.index("<body>") :]
+    assert "#01020" not in body
+    assert "#000000" not in body
+    assert "DejaVu" not in body
+
+
+def test_every_sentence_that_was_measured_is_told_or_tabled(run):
+    records, _, _, text = run
+    parts = {r.id for r in records if r.status == "measured" and f"<code>{r.id}</code>" in text}
+    for record in records:
+        if record.status == "measured" and record.group in {"data", "training", "anatomy", "worst"}:
+            assert record.id in parts
+
+
+def test_sections_come_in_their_order(run):
+    *_, text = run
+    page = Page(text)
+    ids = [attributes["id"] for attributes in page.named("section")]
+    order = "verdict data result baselines overfitting training calibration anatomy mistakes cost"
+    wanted = [*order.split(), "not-measured", "repeat"]
+    assert ids == [id for id in wanted if id in ids]
+    assert ids[0] == "verdict"
+    assert ids[-1] == "repeat"
+
+
+def test_equal_records_give_equal_bytes_also_from_disk(run, tmp_path):
+    records, story, folder, text = run
+    evidence = msgspec.json.decode(to_json(Evidence(tuple(records))), type=Evidence)
+    again = msgspec.json.decode(to_json(story), type=Story)
+    path = write_report(tmp_path, evidence.records, again)
+    assert path.read_text(encoding="utf-8") == text
+    assert (tmp_path / "card.md").read_bytes() == (folder / "card.md").read_bytes()
+
+
+def test_the_card_has_the_sections_of_a_model_card(run):
+    records, _, folder, _ = run
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Details",
+        "Intended use and limits",
+        "Data",
+        "Metrics",
+        "Calibration",
+        "Cost",
+        "Caveats",
+        "How to repeat it",
+    ]
+    for record in records:
+        if record.status == "skipped":
+            assert record.id in card
+    table = [line for line in card.splitlines() if line.startswith("| ")]
+    assert len({line.count("|") for line in table}) == 1
+    assert "\n\n\n" not in card
+
+
+def test_summary_is_short_and_says_what_matters(run):
+    records, story, *_ = run
+    lines = summary_lines(records, story)
+    assert len(lines) <= 15
+    text = "\n".join(lines)
+    assert f"{story.folder}/report.html" in text
+    assert "1 min 27 s of 1 min 30 s" in text
+    findings = Findings(records, story)
+    assert findings.best_baseline == "boosting"
+    assert "boosting" in text
+
+
+def test_summary_json_is_json_with_intervals(run):
+    records, story, *_ = run
+    summary = json.loads(json.dumps(summary_json(records, story)))
+    assert summary["verdict"] == next(r.value for r in records if r.id == "verdict")
+    primary = f"performance.{summary['primary']}"
+    record = next(r for r in records if r.id == primary)
+    assert summary["metrics"][primary]["value"] == record.value
+    assert summary["metrics"][primary]["interval"] == list(record.interval)
+    assert summary["run"] == story.folder
+    assert summary["seconds"] == story.seconds
+    assert all(summary["not_measured"].values())
+
+
+def test_the_best_baseline_is_the_best_by_the_metrics_own_direction():
+    records, story = sample_records.housing()
+    assert Findings(records, story).primary == "rmse"
+    assert Findings(records, story).best_baseline == "boosting"
+    named = msgspec.structs.replace(story, best_baseline="linear")
+    assert Findings(records, named).best_baseline == "linear"
+
+
+def test_headlines():
+    _, story = sample_records.digits()
+
+    def headline(value, sentence, grade="good"):
+        record = sample_records.verdict(value, sentence, 10, grade)
+        return Findings([record], story).headline[0]
+
+    assert headline("network", "Use the network. It is better: 9 against 8.") == "Use the network."
+    assert headline("baseline", "Do not use the network. It is worse.") == "Do not use the network."
+    assert headline("level", "The two are level: 9 against 9. Take either.") == "The two are level: 9 against 9."
+    long = "The network and gradient boosting are level: its accuracy is 98.1 % against 98.0 %."
+    assert headline("level", long) == "Too close to call."
+    assert headline("level", "The network has " + "learned nothing " * 5, "poor") == "Nothing was learned."
+
+
+def test_an_unknown_kind_and_odd_data_become_a_plain_table():
+    unknown = draw(Figure("hologram", {"depth": [1.0, 2.5], "name": "x"}))
+    assert "<table>" in unknown.markup
+    assert "hologram" in unknown.caption
+    for kind in KINDS:
+        odd = draw(Figure(kind, {"nonsense": {"deep": [None, True, 3]}}))
+        assert "<table>" in odd.markup, kind
+
+
+def test_gain_axis_dots_lie_where_the_values_are():
+    data = {"labels": ["a", "b"], "values": [1.0, 3.0], "low": [0.0, 2.0], "high": [2.0, 4.0]}
+    markup = draw(Figure("bars", data)).markup
+    # The axis runs from 0 - 6 % to 4 + 6 % of the range.
+    assert f"M{round(100 * 1.24 / 4.48, 2)} 5h0" in markup
+    assert f"M{round(100 * 3.24 / 4.48, 2)} 5h0" in markup
+    assert f"M{round(100 * 2.24 / 4.48, 2)} 5H{round(100 * 4.24 / 4.48, 2)}" in markup
+
+
+def test_bars_from_zero_also_where_values_are_negative():
+    markup = draw(Figure("bars", {"labels": ["a", "b"], "values": [-1.0, 3.0]})).markup
+    assert 'x="0.0" y="0" width="25.0"' in markup
+    assert 'x="25.0" y="0" width="75.0"' in markup
+
+
+def test_later_groups_get_a_section_of_their_own(tmp_path):
+    _, story = sample_records.digits()
+    record = Record("ood.detection", "ood", "Foreign pictures are told apart.", value=0.9)
+    text = write_report(tmp_path, [record], story).read_text(encoding="utf-8")
+    assert "<h2>Ood</h2>" in text
+    assert "Foreign pictures are told apart." in text
+
+
+def test_schema_rows_take_over_every_field():
+    statistics = CategoryStatistics(("a", "b"), (3, 4))
+    fields = (
+        Field("x", "number", "input", "numbers"),
+        Field("y", "category", "target", "named", statistics),
+    )
+    rows = schema_rows(Schema("classification", fields))
+    assert [(row.name, row.kind, row.role) for row in rows] == [
+        ("x", "number", "input"),
+        ("y", "category", "target"),
+    ]
+
+
+def test_the_report_loads_no_torch(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import sample_records as s; "
+        "from pathlib import Path; from fathom.report import write_report; "
+        "write_report(Path(sys.argv[2]), *s.adult()); "
+        "print([m for m in ('torch', 'pandas', 'fathom.evidence', 'matplotlib.pyplot')"
+        " if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(sample_records.__file__).rpartition("/")[0]]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

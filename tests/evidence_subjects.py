@@ -1,0 +1,98 @@
+"""Small trained networks with everything that evidence looks at, from real data; made once."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fathom.baselines import fit_baseline
+from fathom.core.budget import Budget
+from fathom.core.files import read_lines
+from fathom.data.augment import AugmentSpec
+from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.infer import infer_schema
+from fathom.data.learn import learn
+from fathom.data.prepare import drop_unusable
+from fathom.data.read import read
+from fathom.data.split import split
+from fathom.evidence import Subject
+from fathom.inference.model import LoadedModel, NetworkPredictor
+from fathom.inference.trust import Trust, fit_trust
+from fathom.networks import ConvnetSpec, MlpSpec
+from fathom.tasks import build_task
+from fathom.training.settings import OptimizerSpec, TrainingSpec
+from fathom.training.supervised import Supervised
+
+torch.set_num_threads(1)
+SPECS = {
+    "breast-cancer": MlpSpec(width=32, embed_dim=4),
+    "diabetes": MlpSpec(width=32, embed_dim=4, activation="tanh"),
+    "digits": ConvnetSpec(widths=(8, 16), stem=1),
+}
+STEPS = 40
+
+
+def fresh(name: str, **changes: Any) -> Subject:
+    """The subject `name` with nothing computed yet, and some of its fields changed."""
+    made = _made(name)
+    fields = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+    kept = {key: value for key, value in fields.items() if not key.startswith("_")}
+    return Subject(**{**kept, **changes})
+
+
+@cache
+def _made(name: str) -> Subject:
+    raw = read(name)
+    schema = infer_schema(raw)
+    raw = drop_unusable(raw, schema)
+    parts = split(raw, schema, seed=0)
+    schema = learn(schema, raw.table, parts.train)
+    encoded = encode(raw.table, schema).examples
+    names = ("train", "validation", "calibration", "test")
+    splits = {part: encoded.take(getattr(parts, part)) for part in names}
+    inputs, output = input_spec(schema), output_spec(schema)
+    task = build_task(schema.task, output)
+    training = TrainingSpec(
+        steps=STEPS,
+        batch_size=64,
+        optimizer=OptimizerSpec(learning_rate=5e-3),
+        log_every=2,
+        validate_every=10,
+        save_every=STEPS,
+    )
+    fit = Supervised(
+        splits["train"], splits["validation"], inputs, output, task, SPECS[name], training,
+        AugmentSpec(), seed=0,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        network, _ = fit.fit(Path(folder))
+        log = read_lines(next(Path(folder).rglob("log.jsonl")))
+    model = LoadedModel(schema, inputs, network, SPECS[name], task, Trust())
+    if schema.task == "classification":
+        calibration = splits["calibration"]
+        trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
+        model = dataclasses.replace(model, trust=trust)
+    baselines = {
+        kind: fit_baseline(
+            kind, splits["train"], schema, schema.task, seed=0, budget=Budget(5), limit=20
+        )
+        for kind in ("constant", "pictures" if name == "digits" else "linear")
+    }
+    return Subject(
+        model=model,
+        network=NetworkPredictor(model),
+        baselines=dict(baselines),
+        best_baseline=list(baselines)[-1],
+        splits=splits,
+        table=raw.table,
+        locate=raw.locate,
+        schema=schema,
+        task=task,
+        log=log,
+        costs={"train_seconds": 1.0, "total_seconds_so_far": 2.0, "peak_memory_bytes": 1e8},
+    )

@@ -1,0 +1,172 @@
+"""What is told of the inside of a network is true of that network."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from evidence_subjects import SPECS, fresh
+from fathom.core.budget import Budget
+from fathom.core.record import Record
+from fathom.evidence import EVIDENCE, Subject
+from fathom.evidence.anatomy import dead_units, saturated_share
+from fathom.evidence.drawing import data_uri
+from fathom.evidence.instruments import batch_of, copied_network, loss_of, traced
+from fathom.evidence.units import WEIGHTED, pick_unit, term_names
+from fathom.evidence.updates import update_curves
+from fathom.evidence.walkthrough import choose, one_step
+from fathom.evidence.worst import worst_first
+
+
+def one(kind: str, subject: Subject, id: str) -> Record:
+    return next(r for r in EVIDENCE[kind].measure(subject, Budget(60)) if r.id == id)
+
+
+def with_network(name: str, change: Any) -> Subject:
+    """The subject with a copy of its network that `change` has altered."""
+    subject = fresh(name)
+    network = copy.deepcopy(subject.model.network)
+    with torch.no_grad():
+        change(network)
+    return fresh(name, model=dataclasses.replace(subject.model, network=network))
+
+
+def test_a_dead_first_layer_kills_all_that_follows() -> None:
+    def kill(network: Any) -> None:
+        first = next(m for m in network.modules() if isinstance(m, nn.Linear))
+        first.weight.zero_()
+        first.bias.fill_(-5.0)
+
+    before = one("anatomy", fresh("breast-cancer"), "anatomy.dead_units")
+    after = one("anatomy", with_network("breast-cancer", kill), "anatomy.dead_units")
+    assert before.value < 0.5
+    assert after.value == 1.0
+    assert after.grade == "poor"
+    units = 2 * SPECS["breast-cancer"].width
+    assert f"{units} of {units} units" in after.sentence
+
+
+def test_dead_and_saturated_by_hand() -> None:
+    output = torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 3.0]])
+    assert dead_units(output).tolist() == [True, True, False]
+    maps = torch.zeros(2, 3, 4, 4)
+    maps[1, 2, 0, 0] = 1.0
+    assert dead_units(maps).tolist() == [True, True, False]
+    assert saturated_share(nn.Tanh(), torch.tensor([[0.999, -0.999, 0.0, 0.5]])) == 0.5
+    assert saturated_share(nn.Sigmoid(), torch.tensor([[0.999, 0.001, 0.5, 0.5]])) == 0.5
+    assert saturated_share(nn.ReLU(), output) is None
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_stages_hold_every_parameter_and_their_shapes(name: str) -> None:
+    subject = fresh(name)
+    figure = one("anatomy", subject, "anatomy.layers").figure
+    assert figure is not None
+    rows = figure.data["rows"]
+    parameters = sum(p.numel() for p in subject.model.network.parameters())
+    assert sum(row["parameters"] for row in rows) == parameters
+    assert rows[-1]["output_shape"] == [subject.task.output.size]
+    assert sum(rows[0]["histogram"]["counts"]) > 0
+    assert any(row["update_ratio"] for row in rows)
+
+
+def test_a_vanishing_gradient_is_noticed() -> None:
+    def weaken(network: Any) -> None:
+        linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
+        for layer in linears[:-1]:
+            layer.weight *= 1e-4
+
+    record = one("anatomy", with_network("breast-cancer", weaken), "anatomy.gradient_ratio")
+    assert record.grade == "poor"
+    assert "vanishes" in record.sentence
+
+
+def test_update_ratio_is_the_norm_of_the_step_over_that_of_the_weights() -> None:
+    network = copied_network(fresh("breast-cancer"))
+    (stage, module), *_ = network.stages()
+    names = {id(p): n for n, p in network.named_parameters()}
+    first, second = [names[id(p)] for p in module.parameters()][:2]
+    norms = [{"weight_norm": 3.0, "update_norm": 0.03}, {"weight_norm": 4.0, "update_norm": 0.04}]
+    line = {"kind": "layers", "step": 7, "layers": dict(zip((first, second), norms, strict=True))}
+    assert update_curves([line], network)[stage] == ([7], [pytest.approx(0.01)])
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_walkthrough_computes_what_the_network_computes(name: str) -> None:
+    subject = fresh(name)
+    network = copied_network(subject)
+    example = choose(subject)
+    batch = batch_of(subject, example)
+    with traced(network) as calls:
+        loss = loss_of(subject, network, batch)
+    first = next(call for call in calls if isinstance(call.module, WEIGHTED))
+    first.output.retain_grad()
+    loss.backward()
+    unit = pick_unit(first)
+    # The terms and the bias are the sum that the layer itself gave.
+    assert unit.total == pytest.approx(float(first.output[unit.position].detach()), abs=1e-4)
+    # The gradient of the weight is the slope of the loss along that weight.
+    names = term_names(subject, network, example, first, unit)
+    assert next(iter(names)) == unit.largest
+    weight: Any = first.module.weight
+    place = (unit.index, *np.unravel_index(unit.largest, tuple(weight.shape[1:])))
+    nudge = 1e-3
+    with torch.no_grad():
+        old = float(weight[place])
+        ends = []
+        for sign in (1, -1):
+            weight[place] = old + sign * nudge
+            ends.append(float(loss_of(subject, network, batch)))
+        weight[place] = old
+    slope = (ends[0] - ends[1]) / (2 * nudge)
+    assert slope == pytest.approx(unit.gradient, rel=0.02, abs=2e-3)
+    # The step lowers the loss, is real, and leaves the copy as it was.
+    learned = one_step(subject, network, batch, float(loss.detach()))
+    assert learned.after < learned.before
+    assert float(weight[place].detach()) == pytest.approx(old)
+    assert float(loss_of(subject, network, batch).detach()) == pytest.approx(learned.before)
+
+
+def test_features_are_traced_to_their_columns() -> None:
+    subject = fresh("breast-cancer")
+    network = copied_network(subject)
+    example = choose(subject)
+    with traced(network) as calls:
+        loss = loss_of(subject, network, batch_of(subject, example))
+    first = next(call for call in calls if isinstance(call.module, WEIGHTED))
+    first.output.retain_grad()
+    loss.backward()
+    unit = pick_unit(first)
+    columns = [field.name for field in subject.schema.inputs]
+    width = SPECS["breast-cancer"].embed_dim
+    for feature, name in term_names(subject, network, example, first, unit).items():
+        assert name.startswith(columns[feature // width] + " (")
+
+
+def test_worst_are_wrong_and_the_most_confident_first() -> None:
+    subject = fresh("digits")
+    prediction, targets = subject.predict("network", "test"), subject.targets("test")
+    worst = worst_first(prediction, targets)
+    assert set(worst) == set(np.flatnonzero(prediction.codes != targets))
+    confidence = prediction.probs.max(axis=1)[worst]
+    assert (np.diff(confidence) <= 0).all()
+    record = one("worst", subject, "worst.examples")
+    assert record.value == len(worst)
+    if len(worst):
+        item = record.figure.data["items"][0]
+        row = int(subject.splits["test"].rows[worst[0]])
+        assert item["where"] == subject.locate(row)
+        assert item["truth"] == str(subject.table["target"][row])
+        assert item["image"].startswith("data:image/png;base64,")
+
+
+def test_pictures_of_any_channels_become_png() -> None:
+    for channels in (1, 2, 3, 4):
+        picture = np.arange(channels * 35, dtype=np.uint8).reshape(channels, 7, 5)
+        assert data_uri(picture).startswith("data:image/png;base64,")
