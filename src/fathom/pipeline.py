@@ -32,6 +32,7 @@ from fathom.planning.rivals import Rivals, fit_rivals
 from fathom.run import Run, load
 from fathom.shipping import Learned, Outcome, ship
 from fathom.tasks import build_task
+from fathom.training.precision import threads
 from fathom.training.schedule import load_replans
 
 DEFAULT_BUDGET = "90s"
@@ -104,7 +105,8 @@ def work(job: Job, progress: Progress) -> Run:
     plan = _settle(job, prepared, rivals, progress)
     learned = _train(job, prepared, plan, progress)
     outcome = Outcome(job, prepared, rivals, plan, learned)
-    run = measure(outcome, ship(outcome, progress), progress)
+    with threads(plan.training.threads):
+        run = measure(outcome, ship(outcome, progress), progress)
     progress.stage("writing the report")
     run.report()
     return run

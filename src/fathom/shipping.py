@@ -9,7 +9,8 @@ from torch import nn
 
 from fathom import __version__, folders
 from fathom.core.progress import Progress
-from fathom.deployment.bundle import ModelName, write_bundle
+from fathom.deployment.bundle import write_bundle
+from fathom.deployment.manifest import ModelName
 from fathom.inference import LoadedModel, NetworkPredictor
 from fathom.inference.trust import Trust, fit_trust
 from fathom.job import Job

@@ -101,7 +101,7 @@ def comparison(metrics: dict[str, dict[str, tuple[float, float]]], primary: str,
                 "values": [v for v, _ in models.values()],
                 "low": [v - h for v, h in models.values()],
                 "high": [v + h for v, h in models.values()],
-                "x_label": f"{metric.replace('_', ' ')} ({'more' if sign > 0 else 'less'} is better)",
+                "x_label": f"{metric} ({'more' if sign > 0 else 'less'} is better)",
                 "highlight": 0,
             }
             figure = Figure("bars", data)
@@ -207,7 +207,7 @@ def calibration(n: int) -> list[Record]:
             n,
             higher_is_better=False,
             figure=Figure("reliability", data),
-            sentence="As it is used, with its outputs divided by a temperature of 1.42, the network "
+            sentence="As it is used, its outputs divided by a temperature of 1.42, the network "
             "is neither over- nor under-confident on the whole: it claims 89.9 % on average and is "
             "right in 89.6 % of cases.",
         ),
@@ -468,7 +468,11 @@ def digits() -> tuple[list[Record], Story]:
             "Where the network looked.",
             figure=Figure(
                 "pictures",
-                {"items": [{"image": p, "caption": f"example {i}"} for i, p in enumerate(pictures[:4])]},
+                {
+                    "items": [
+                        {"image": p, "caption": f"example {i}"} for i, p in enumerate(pictures[:4])
+                    ]
+                },
             ),
         ),
         *cost(),
@@ -504,7 +508,9 @@ def adult() -> tuple[list[Record], Story]:
         },
     }
     columns = ["relationship", "marital.status", "capital.gain", "education.num", "age", "sex"]
-    confusion = Figure("confusion", {"labels": ["<=50K", ">50K"], "counts": [[11602, 833], [1528, 2318]]})
+    confusion = Figure(
+        "confusion", {"labels": ["<=50K", ">50K"], "counts": [[11602, 833], [1528, 2318]]}
+    )
     performance = [
         scored("performance", m, *models["network"], n, figure=confusion if place == 0 else None)
         for place, (m, models) in enumerate(metrics.items())
@@ -542,8 +548,9 @@ def adult() -> tuple[list[Record], Story]:
         verdict(
             "baseline",
             "Do not use the network. It is worse than gradient boosting: its ROC AUC is 0.912 "
-            "against 0.928 on 16,281 unseen examples (gain -0.016, 95 % interval -0.019 to -0.013). "
-            "That model is simpler and cheaper, and easier to explain: use it with --model baseline.",
+            "against 0.928 on 16,281 unseen examples (gain -0.016, 95 % interval -0.019 to "
+            "-0.013). That model is simpler and cheaper, easier to explain: use it with --model "
+            "baseline.",
             n,
             "fair",
         ),
@@ -565,7 +572,10 @@ def adult() -> tuple[list[Record], Story]:
         *cost(),
     ]
     schema = tuple(
-        [SchemaRow(c, "number" if c == "age" else "category", "input", "16 distinct texts") for c in columns]
+        [
+            SchemaRow(c, "number" if c == "age" else "category", "input", "16 distinct texts")
+            for c in columns
+        ]
         + [
             SchemaRow("fnlwgt", "number", "ignored", "an identifier: 28,523 distinct values"),
             SchemaRow("income", "category", "target", "named with --target"),
@@ -685,9 +695,12 @@ def housing() -> tuple[list[Record], Story]:
         Record("worst.examples", "worst", "The largest errors.", figure=Figure("examples", worst)),
         *cost(),
     ]
-    schema = tuple(
-        SchemaRow(name, "number", "input", "numbers: 812 distinct values")
-        for name in ("longitude", "latitude", "households", "median_income")
-    ) + (SchemaRow("median_house_value", "number", "target", "named with --target"),)
+    names = ("longitude", "latitude", "households", "median_income")
+    schema = (
+        *(SchemaRow(name, "number", "input", "numbers: 812 distinct values") for name in names),
+        SchemaRow("median_house_value", "number", "target", "named with --target"),
+    )
     changes = {"default_model": "baseline"}
-    return records, story("housing", "Predict the number median_house_value", 20640, schema, **changes)
+    return records, story(
+        "housing", "Predict the number median_house_value", 20640, schema, **changes
+    )

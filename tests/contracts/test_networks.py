@@ -196,7 +196,7 @@ def test_every_mlp_learns_a_step(embedding, normalization):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.25 * losses[0]
 
 

@@ -89,6 +89,7 @@ def test_predict_on_new_rows_and_on_bad_ones(command):
     frame = load_wine(as_frame=True).frame.drop(columns="target").head(5)
     dirty = frame.astype(object)
     dirty.loc[2, "alcohol"] = "strong"
+    dirty.loc[4] = None
     dirty.to_csv("new.csv", index=False)
     outcome = command("predict", "runs/wine", "new.csv", "-o", "answers.csv")
     assert outcome.code == 0, outcome.err
@@ -98,6 +99,8 @@ def test_predict_on_new_rows_and_on_bad_ones(command):
     probabilities = answers.filter(like="probability_").to_numpy()
     assert np.allclose(probabilities[0].sum(), 1.0, atol=1e-6)
     assert (answers["prediction"].iloc[:2] == "class_0").all()
+    assert answers["prediction"].isna().tolist() == [False] * 4 + [True]
+    assert "inputs" in answers["problem"].iloc[4]
     both = [command("predict", "wine", "new.csv", "--model", m) for m in ("network", "baseline")]
     assert [b.code for b in both] == [0, 0]
     assert both[0].out != both[1].out

@@ -74,7 +74,9 @@ def figures(text: str) -> list[Figure]:
             },
         ),
         Figure("confusion", {"labels": [text, "b"], "counts": [[1, 2], [3, 4]]}),
-        Figure("confusion", {"labels": [f"{text} {k}" for k in range(30)], "counts": [[1] * 30] * 30}),
+        Figure(
+            "confusion", {"labels": [f"{text} {k}" for k in range(30)], "counts": [[1] * 30] * 30}
+        ),
         Figure("reliability", {"before": bins, "after": bins}),
         Figure("scatter", {"x": [1], "y": [2], "x_label": text, "y_label": text}),
         Figure(
@@ -95,7 +97,10 @@ def test_hostile_texts_stay_text(tmp_path):
         Record(f"data.{k}", "data", HOSTILE, value=HOSTILE, method=HOSTILE, figure=figure)
         for k, figure in enumerate(figures(HOSTILE))
     ]
-    records += [skipped(HOSTILE, HOSTILE, HOSTILE), Record("verdict", "verdict", HOSTILE, value="x")]
+    records += [
+        skipped(HOSTILE, HOSTILE, HOSTILE),
+        Record("verdict", "verdict", HOSTILE, value="x"),
+    ]
     text = page(
         tmp_path,
         records,
@@ -167,9 +172,13 @@ def test_a_run_of_which_nothing_could_be_measured(tmp_path):
 
 def test_values_that_are_not_finite_are_dashes(tmp_path):
     records = [
-        Record("performance.log_loss", "performance", "Lost.", value=math.inf, interval=(0.0, math.inf)),
+        Record(
+            "performance.log_loss", "performance", "Lost.", value=math.inf, interval=(0.0, math.inf)
+        ),
         Record("performance.r2", "performance", "Lost.", value=math.nan),
-        Record("performance.mae", "performance", "Found.", value=2.0, interval=(math.nan, math.inf)),
+        Record(
+            "performance.mae", "performance", "Found.", value=2.0, interval=(math.nan, math.inf)
+        ),
         Record("baseline.constant.mae", "baseline", "Found.", value=3.0),
         Record("gain.mae", "gain", "Found.", value=1.0),
         Record("cost.flops", "cost", "Lost.", value=math.nan, unit="FLOP"),
@@ -186,8 +195,13 @@ def test_values_that_are_not_finite_are_dashes(tmp_path):
 def test_holes_in_figures(hole):
     for figure in [
         Figure("bars", {"labels": ["a", "b"], "values": [1.0, hole]}),
-        Figure("bars", {"labels": ["a", "b"], "values": [1.0, hole], "low": [0, hole], "high": [2, hole]}),
-        Figure("curves", {"series": [{"name": "a", "x": [0, 1, 2], "y": [1, hole, 2]}], "log_y": True}),
+        Figure(
+            "bars",
+            {"labels": ["a", "b"], "values": [1.0, hole], "low": [0, hole], "high": [2, hole]},
+        ),
+        Figure(
+            "curves", {"series": [{"name": "a", "x": [0, 1, 2], "y": [1, hole, 2]}], "log_y": True}
+        ),
         Figure("curves", {"series": [{"name": "a", "x": [0], "y": [hole]}], "log_y": True}),
         Figure("scatter", {"x": [1.0, hole], "y": [2.0, 1.0], "diagonal": True}),
         Figure("histogram", {"edges": [0, 1, 2], "series": [{"name": "a", "counts": [1, hole]}]}),
@@ -233,7 +247,9 @@ def test_constant_values_and_one_class():
 def test_many_classes_and_columns_stay_in_their_boxes(tmp_path):
     labels = [f"class number {k} with a long name" for k in range(77)]
     counts = [[9 if i == j else (i * j) % 11 == 1 for j in range(77)] for i in range(77)]
-    figure = Figure("confusion", {"labels": labels, "counts": [[int(c) for c in r] for r in counts]})
+    figure = Figure(
+        "confusion", {"labels": labels, "counts": [[int(c) for c in r] for r in counts]}
+    )
     rows = {"items": [{"truth": 1, "said": 2, "row": {f"c{k}": "x" * 50 for k in range(100)}}]}
     schema = tuple(SchemaRow("long_" * 40 + str(k), "number", "input", "r") for k in range(100))
     records = [
@@ -242,7 +258,7 @@ def test_many_classes_and_columns_stay_in_their_boxes(tmp_path):
     ]
     text = page(tmp_path, records, schema=schema)
     assert len(text) < 2_000_000
-    for start in (text.index("<svg class=\"map\""), text.index("<table class=\"rows\">")):
+    for start in (text.index('<svg class="map"'), text.index('<table class="rows">')):
         assert 'class="scroll"' in text[start - 200 : start]
 
 

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from evidence_subjects import SPECS, fresh
 from fathom.core.budget import Budget
 from fathom.core.record import Record
-from fathom.evidence import EVIDENCE, Subject
+from fathom.evidence import EVIDENCE, Subject, wording
 from fathom.evidence.anatomy import dead_units, saturated_share
 from fathom.evidence.drawing import data_uri
-from fathom.evidence.instruments import batch_of, copied_network, loss_of, traced
+from fathom.evidence.flops import count_flops
+from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
 from fathom.evidence.units import WEIGHTED, pick_unit, term_names
 from fathom.evidence.updates import update_curves
 from fathom.evidence.walkthrough import choose, one_step
@@ -170,3 +172,62 @@ def test_pictures_of_any_channels_become_png() -> None:
     for channels in (1, 2, 3, 4):
         picture = np.arange(channels * 35, dtype=np.uint8).reshape(channels, 7, 5)
         assert data_uri(picture).startswith("data:image/png;base64,")
+
+
+CONVOLUTIONS = [
+    {"kernel_size": 3, "padding": 1},
+    {"kernel_size": (3, 2), "stride": (2, 1), "padding": (2, 0)},
+    {"kernel_size": 3, "dilation": 2, "padding": "same"},
+    {"kernel_size": 2, "groups": 2, "padding": "valid", "bias": False},
+]
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS)
+def test_a_patch_and_its_filter_give_the_sum_at_every_place(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, **options)
+    maps = torch.randn(1, 4, 6, 5)
+    output = layer(maps)
+    output.sum().backward()
+    for position in np.ndindex(*output.shape):
+        call = Call("conv", layer, (maps,), output.detach().clone().requires_grad_())
+        call.output.grad = torch.zeros_like(output)
+        call.output.grad[position] = 1.0
+        unit = pick_unit(call)
+        assert unit.position == position
+        assert unit.total == pytest.approx(float(output[position].detach()), abs=1e-5)
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS)
+def test_flops_of_any_convolution_are_those_that_torch_counts(options: dict[str, Any]) -> None:
+    layer, maps = nn.Conv2d(4, 6, **options), torch.randn(2, 4, 6, 5)
+    with FlopCounterMode(display=False) as counter:
+        layer(maps)
+    assert count_flops(layer, maps) == (counter.get_total_flops(), [])
+
+
+def test_weights_that_nobody_counts_are_named() -> None:
+    total, uncounted = count_flops(nn.Bilinear(3, 3, 2), torch.ones(1, 3), torch.ones(1, 3))
+    assert (total, uncounted) == (0, ["Bilinear"])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0009998, "0.00100"),
+        (0.09996, "0.100"),
+        (0.09994, "0.0999"),
+        (12345.6, "12,346"),
+        (-3.14159, "-3.14"),
+        (0.0, "0"),
+        (2e-9, "2.00e-09"),
+    ],
+)
+def test_numbers_are_written_for_people(value: float, text: str) -> None:
+    assert wording.number(value) == text
+
+
+def test_shares_next_to_the_ends_are_not_rounded_to_them() -> None:
+    assert [wording.percent(share) for share in (1.0, 0.9996, 0.981, 0.0004, 0.0)] == [
+        "100.0 %", "99.96 %", "98.1 %", "0.04 %", "0.0 %",
+    ]  # fmt: skip

@@ -35,10 +35,10 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         """Check every field."""
         for name in ("shift", "cutout", "brightness", "contrast", "zoom"):
             if getattr(self, name) < 0:
-                raise PlanError(f"augment.{name} is below zero; 0 turns it off.")
+                raise PlanError(f"augmentation.{name} is below zero; 0 turns it off.")
         for name in ("brightness", "contrast", "zoom"):
             if getattr(self, name) >= 1:
-                raise PlanError(f"augment.{name} is a share of the range: it must be below 1.")
+                raise PlanError(f"augmentation.{name} is a share of the range: it must be below 1.")
 
 
 class Augment:

@@ -20,7 +20,9 @@ from fathom.data.encode import standardise
 from fathom.data.pictures import learn_pictures
 from fathom.data.table import Table
 
-BINS = 48  # bins of the piecewise-linear embedding of a number
+BINS = 32  # bins of the piecewise-linear embedding of a number
+MOST_VALUES = 128  # so few distinct values are an edge each
+ROWS_PER_EDGE = 10  # fewer would let the embedding learn single rows by heart
 MAXIMUM_VOCABULARY = 5000
 NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard deviations
 _DAY, _YEAR = 86_400.0, 31_556_952.0
@@ -141,9 +143,16 @@ def _center_and_scale(present: Array) -> tuple[float, float]:
 
 
 def _edges(encoded: Array) -> tuple[float, ...]:
-    """At most 49 increasing edges: every value where they are few, else quantiles."""
+    """Increasing edges: every value where they are few, else quantiles of rows and of values.
+
+    Quantiles of rows alone give a column that is mostly zero five edges or so, and the thresholds
+    that trees find in it are lost; the quantiles of its distinct values keep them.
+    """
     encoded = encoded.astype(np.float32)
     distinct = np.unique(encoded)
-    if len(distinct) > BINS + 1:
-        distinct = np.unique(np.quantile(encoded, np.linspace(0, 1, BINS + 1), method="nearest"))
+    affordable = max(len(encoded) // ROWS_PER_EDGE, 2)
+    if len(distinct) > min(MOST_VALUES, affordable):
+        shares = np.linspace(0, 1, min(BINS, affordable) + 1)
+        quantiles = [np.quantile(v, shares, method="nearest") for v in (encoded, distinct)]
+        distinct = np.unique(np.concatenate(quantiles))
     return tuple(float(edge) for edge in distinct)

@@ -74,4 +74,5 @@ class Table:
 def _take(column: Column, positions: np.ndarray[Any, Any]) -> Column:
     if isinstance(column, pd.Series):
         return column.iloc[positions].reset_index(drop=True)
-    return column[positions]
+    taken: np.ndarray = column[positions]
+    return taken

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.errors import DataError
+from fathom.core.examples import Examples
 from fathom.core.files import write_atomic
 from fathom.core.prediction import ClassPrediction, Prediction
 from fathom.core.progress import Progress, quiet
 from fathom.core.schema import ImageStatistics, Schema
-from fathom.data.encode import Encoded, encode
+from fathom.data.encode import MISSING_CODE, Encoded, encode
 from fathom.data.raw import Problem, Raw
 from fathom.data.read import read_rows
 from fathom.data.table import Table
@@ -25,6 +27,7 @@ from fathom.deployment.surprises import Surprises, find_surprises
 
 # Rows that are encoded and predicted at once: so memory does not grow with the data.
 MOST_ROWS, MOST_PIXELS = 4096, 2**27
+NO_INPUT = "none of its inputs can be read"
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ def predict(
         raw = read_rows(source, bundle.schema, progress=shown)
         shown.stage("predicting")
         for start, table, encoded in _chunks(raw.table, bundle.schema):
-            answers.append(_answer(predictor.predict(encoded.examples), list(encoded.unreadable)))
-            unreadable |= {start + row: reason for row, reason in encoded.unreadable.items()}
+            bad = encoded.unreadable | dict.fromkeys(_blank_rows(encoded.examples), NO_INPUT)
+            answers.append(_answer(predictor.predict(encoded.examples), list(bad)))
+            unreadable |= {start + row: reason for row, reason in bad.items()}
             surprises += find_surprises(table, bundle.schema, encoded.examples)
             shown.advance(start + len(table), len(raw), "rows")
     frame = pd.concat(answers, ignore_index=True)
@@ -97,6 +101,20 @@ def _chunks(table: Table, schema: Schema) -> Iterator[tuple[int, Table, Encoded]
     for start in range(0, max(len(table), 1), size):
         rows = table.take(np.arange(start, min(start + size, len(table))))
         yield start, rows, encode(rows, schema, targets=False)
+
+
+def _blank_rows(examples: Examples) -> list[int]:
+    """Rows of a table in which every input is missing: to answer them would be to guess."""
+    blank = np.ones(len(examples), dtype=bool)
+    for name, block in examples.inputs.items():
+        if name == NUMBERS:
+            blank &= np.isnan(block).all(axis=1)
+        elif name == CATEGORIES:
+            blank &= (block == MISSING_CODE).all(axis=1)
+        else:
+            return []
+    rows: list[int] = np.flatnonzero(blank).tolist()
+    return rows
 
 
 def _answer(prediction: Prediction, unreadable: list[int]) -> pd.DataFrame:

@@ -40,8 +40,11 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embeddi
 _SMALL = 3  # parameters with fewer axes than this and no counter are vectors or tables of vectors
 
 
-def count_flops(network: nn.Module, inputs: dict[str, Tensor]) -> tuple[int, list[str]]:
-    """Operations of one forward pass, and the kinds of module with large weights left uncounted."""
+def count_flops(network: nn.Module, *inputs: Any) -> tuple[int, list[str]]:
+    """Operations of one forward pass, and the kinds of module with matrices that were not counted.
+
+    `inputs` is what the network is called with.
+    """
     total, uncounted = 0, set()
 
     def hook(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
@@ -55,7 +58,7 @@ def count_flops(network: nn.Module, inputs: dict[str, Tensor]) -> tuple[int, lis
     handles = [module.register_forward_hook(hook) for module in network.modules()]
     try:
         with torch.no_grad():
-            network(inputs)
+            network(*inputs)
     finally:
         for handle in handles:
             handle.remove()

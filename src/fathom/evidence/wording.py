@@ -28,7 +28,8 @@ def number(value: float, signed: bool = False, figures: int = 3) -> str:
     sign = "+" if signed else ""
     if value == 0 or not math.isfinite(value):
         return f"{value:{sign}g}"
-    size = math.floor(math.log10(abs(value)))
+    rounded = float(f"{value:.{figures - 1}e}")  # 0.09999 has the size of 0.1
+    size = math.floor(math.log10(abs(rounded)))
     if size < -5 or size >= 9:
         return f"{value:{sign}.{figures - 1}e}"
     return f"{value:{sign},.{max(0, figures - 1 - size)}f}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
@@ -51,7 +52,9 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Outputs (B, size) float32."""
-        outputs: Tensor = self.linear(self.dropout(features)).float()
+        # In bfloat16 a number would come out rounded to three digits.
+        with torch.autocast(features.device.type, enabled=False):
+            outputs: Tensor = self.linear(self.dropout(features.float()))
         return outputs
 
 

@@ -9,18 +9,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from msgspec.structs import replace as changed
 
+from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.planning.plan import Plan
 from fathom.planning.probe import Speed
-from fathom.tasks import HIGHER_IS_BETTER
 from fathom.training.supervised import Supervised
 
 # A short training without flips shows whether a mirrored picture still means the same.
 SHARE_OF_TRAINING = 0.06
 MOST_SECONDS = 20.0
 LEAST_STEPS = 30
+# Small batches learn more in a short time.
+BATCH_SIZE = 64
+# What has learned less than this share of what there is to learn cannot tell.
+LEARNED = 0.25
 # Mirrored pictures may be recognised so much worse, as a share of what is above chance.
-TOLERANCE = 0.05
+TOLERANCE = 0.1
 
 
 def mirrored(examples: Examples) -> Examples:
@@ -39,50 +43,54 @@ def flips_allowed(what: Supervised, plan: Plan, speed: Speed, seconds: float) ->
     mirrored validation pictures about as well.
     """
     time = min(SHARE_OF_TRAINING * seconds, MOST_SECONDS)
-    steps = int(time / speed.step_seconds)
-    if steps < LEAST_STEPS:
-        why = "There was no time to try whether mirrored pictures mean the same; so none are made."
-        return changed(plan, why=plan.why | {"augmentation.flip": why})
-    plain, flipped, floor = _scores(what, steps)
-    allowed = plain - flipped <= TOLERANCE * max(plain - floor, 0.0)
-    name = what.task.primary
-    why = (
-        f"A network trained for {steps} steps on pictures as they are reached {name} "
-        f"{plain:.3f} on validation pictures and {flipped:.3f} on their mirror images: "
-        + ("flips keep the meaning." if allowed else "flips would change the meaning.")
-    )
+    allowed, why = _decide(what, speed, time)
     augmentation = changed(plan.augmentation, flip=allowed)
     return changed(plan, augmentation=augmentation, why=plan.why | {"augmentation.flip": why})
 
 
-def _scores(what: Supervised, steps: int) -> tuple[float, float, float]:
-    """The primary metric on validation pictures, on their mirror images, and of plain guessing."""
+def _decide(what: Supervised, speed: Speed, time: float) -> tuple[bool, str]:
+    """Whether flips are allowed, and why."""
+    batch_size = min(BATCH_SIZE, what.training.batch_size)
+    steps = int(time / (speed.step_seconds * batch_size / what.training.batch_size))
+    if steps < LEAST_STEPS:
+        return False, "There was no time to try whether mirrored pictures mean the same."
+    plain, flipped = _scores(what, steps, batch_size, time)
+    floor, ceiling = _range(what)
+    told = (
+        f"A network trained for {steps} steps on pictures as they are reached {what.task.primary} "
+        f"{abs(plain):.3f} on validation pictures and {abs(flipped):.3f} on their mirror images: "
+    )
+    if plain - floor < LEARNED * (ceiling - floor):
+        return False, told + "it has learned too little to tell whether flips keep the meaning."
+    allowed = plain - flipped <= TOLERANCE * (plain - floor)
+    return allowed, told + f"flips {'keep' if allowed else 'would change'} the meaning."
+
+
+def _scores(what: Supervised, steps: int, batch_size: int, time: float) -> tuple[float, float]:
+    """The primary metric, higher being better, on validation pictures and on their mirror images.
+
+    Should the machine slow down meanwhile, the budget makes the training shorter.
+    """
     training = changed(
         what.training,
         steps=steps,
-        warmup_steps=max(1, steps // 10),
+        batch_size=batch_size,
+        warmup_steps=steps // 10,
         validate_every=steps,
         save_every=steps + 1,
         log_every=steps,
         weight_averaging=0.0,
     )
-    short = replace(what, training=training)
     with TemporaryDirectory() as folder:
-        network, _ = short.fit(Path(folder))
-    name = what.task.primary
-    assert what.validation.targets is not None
-    values = [
-        what.task.metrics(what.predict(network, examples), what.validation.targets)[name]
-        for examples in (what.validation, mirrored(what.validation))
-    ]
-    sign = 1.0 if HIGHER_IS_BETTER[name] else -1.0
-    return sign * values[0], sign * values[1], sign * _guessing(what)
+        network, _ = replace(what, training=training).fit(Path(folder), budget=Budget(time))
+    mirror = replace(what, validation=mirrored(what.validation))
+    return what.validate(network).score, mirror.validate(network).score
 
 
-def _guessing(what: Supervised) -> float:
-    """The primary metric of a model that looks at nothing."""
+def _range(what: Supervised) -> tuple[float, float]:
+    """What a model that looks at nothing would score, and a perfect one."""
     targets = what.validation.targets
     assert targets is not None
     if what.task.primary == "accuracy":
-        return float(np.bincount(targets).max() / len(targets))
-    return 0.5 if what.task.primary == "roc_auc" else float(np.std(targets))
+        return float(np.bincount(targets).max() / len(targets)), 1.0
+    return (0.5, 1.0) if what.task.primary == "roc_auc" else (-float(np.std(targets)), 0.0)

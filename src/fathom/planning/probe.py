@@ -2,96 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
+import numpy as np
 from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
-from fathom.core.errors import BudgetError
 from fathom.core.progress import Progress
 from fathom.planning.draft import Draft
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import Plan
 from fathom.training.settings import TrainingSpec
+from fathom.training.speed import Speed as Timing
 from fathom.training.speed import measure_speed
 from fathom.training.supervised import Supervised
 
+SHARE_OF_BUDGET = 0.04
 # A candidate must be clearly faster to replace the one before it: timings are noisy.
 CLEARLY = 0.95
-AT_LEAST = 2
 # Slowest over median: two threads that wait for a core show in the spread.
-UNSTEADY = 1.5
+UNSTEADY = 2.0
+VALIDATION_PART = 2048
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of one training step and of one validation, as probed."""
+    """Seconds of one training step and of predicting one example, as probed."""
 
     step_seconds: float
-    validation_seconds: float
+    predict_seconds: float
 
 
-def candidates(
-    spec: TrainingSpec, draft: Draft, device: str, images: bool
-) -> Iterator[TrainingSpec]:
-    """The settings worth timing, each differing in what the user has not fixed."""
-    precisions = ["bfloat16", "float32"] if has_fast_bfloat16(device) else ["float32"]
-    layouts = [True, False] if images else [False]
-    threads = [cores(), 1] if device == "cpu" and cores() > 1 else [spec.threads]
-    for precision in _open(precisions, spec.precision, "training.precision", draft):
-        for layout in _open(layouts, spec.channels_last, "training.channels_last", draft):
-            for number in _open(threads, spec.threads, "training.threads", draft):
-                yield changed(spec, precision=precision, channels_last=layout, threads=number)
+def choices(device: str, *, pictures: bool) -> dict[str, Sequence[Any]]:
+    """What is worth timing, the likeliest first: key of the training spec to its values.
 
-
-def _open(values: list, fixed: object, key: str, draft: Draft) -> list:  # type: ignore[type-arg]
-    return [fixed] if key in draft.fixed else values
+    One key after the other is decided, with the best of those before it; to time every combination
+    would cost more than it gains.
+    """
+    threads = [cores(), 1] if device == "cpu" and cores() > 1 else []
+    # The small matrices of a table gain next to nothing by bfloat16, and its numbers lose digits.
+    fast = pictures and has_fast_bfloat16(device)
+    return {
+        "threads": threads,
+        "precision": ["bfloat16", "float32"] if fast else [],
+        "channels_last": [True, False] if pictures else [],
+    }
 
 
 def probe(
     what: Supervised, plan: Plan, draft: Draft, budget: Budget, progress: Progress
 ) -> tuple[Speed, Plan]:
     """The speed of the fastest candidate, and the plan with it."""
-    best: tuple[float, TrainingSpec] | None = None
-    spread = 1.0
-    told = []
-    share = budget.share(0.06 * budget.seconds)
-    tried = list(candidates(plan.training, draft, what.device, bool(what.inputs.images)))
-    for number, spec in enumerate(tried):
-        # One thread is always tried beside several: they collapse when a core is taken.
-        if number >= AT_LEAST and share.exhausted:
-            break
-        progress.advance(number, len(tried), "timing the network")
-        timed = measure_speed(replace(what, training=spec), seconds=share.seconds / len(tried))
-        told.append(f"{_name(spec)} {1000 * timed.median:.1f}")
-        if best is None or timed.median < CLEARLY * best[0]:
-            best, spread = (timed.median, spec), timed.slowest / timed.median
-    if best is None:
-        raise BudgetError("No time is left to train: give a larger --budget.")
-    seconds, spec = best
-    what = replace(what, training=spec)
-    why = plan.why | {"training.precision": f"Milliseconds a step: {', '.join(told)}."}
-    if spread > UNSTEADY:
+    open_choices = {
+        key: values
+        for key, values in choices(what.device, pictures=bool(what.inputs.images)).items()
+        if f"training.{key}" not in draft.fixed
+    }
+    total = 1 + sum(max(len(values) - 1, 0) for values in open_choices.values())
+    seconds = SHARE_OF_BUDGET * budget.seconds / total
+    best, timing = plan.training, measure_speed(what, seconds=seconds)
+    told = [_told(best, timing)]
+    for key, values in open_choices.items():
+        for value in [v for v in values if v != getattr(best, key)]:
+            progress.advance(len(told), total, "timing the network")
+            spec = changed(best, **{key: value})
+            timed = measure_speed(replace(what, training=spec), seconds=seconds)
+            told.append(_told(spec, timed))
+            if timed.median < CLEARLY * timing.median:
+                best, timing = spec, timed
+    if timing.slowest > UNSTEADY * timing.median:
         progress.say(
             "Something else is using this machine: training steps take unevenly long "
-            f"(up to {spread:.1f} times the median), and less will be trained in the time."
+            f"(up to {timing.slowest / timing.median:.1f} times the median), and less will be "
+            "trained in the time."
         )
-    return Speed(seconds, _validation_seconds(what)), changed(plan, training=spec, why=why)
+    why = plan.why | {"training.precision": f"Milliseconds a step: {'; '.join(told)}."}
+    speed = Speed(timing.median, _predict_seconds(replace(what, training=best)))
+    return speed, changed(plan, training=best, why=why)
 
 
-def _name(spec: TrainingSpec) -> str:
+def _told(spec: TrainingSpec, timing: Timing) -> str:
     layout = ", channels last" if spec.channels_last else ""
-    return f"{spec.precision}{layout}, {spec.threads} thread{'s' if spec.threads > 1 else ''}:"
+    threads = f"{spec.threads} thread{'s' if spec.threads > 1 else ''}"
+    return f"{spec.precision}{layout}, {threads}: {1000 * timing.median:.1f}"
 
 
-def _validation_seconds(what: Supervised) -> float:
-    """How long one validation takes, foreseen from a part of it."""
-    n = len(what.validation)
-    part = what.validation.take(slice(0, min(n, 2048)))  # type: ignore[arg-type]
+def _predict_seconds(what: Supervised) -> float:
+    """How long one example takes to predict, in large batches."""
+    part = what.validation.take(np.arange(min(len(what.validation), VALIDATION_PART)))
     network = what.build()
-    what.predict(network, part)
+    what.predict(network, part.take(np.arange(min(len(part), 64))))
     started = perf_counter()
     what.predict(network, part)
-    return (perf_counter() - started) * n / max(len(part), 1)
+    return (perf_counter() - started) / max(len(part), 1)

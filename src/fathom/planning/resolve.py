@@ -24,6 +24,8 @@ from fathom.training.supervised import Supervised
 
 # What comes after training, as a share of the whole with a least and a most, in seconds.
 EVIDENCE_SHARE, EVIDENCE_LEAST, EVIDENCE_MOST = 0.15, 4.0, 180.0
+# Each split is predicted once by the network; metrics and pictures cost less than that again.
+PASSES = 1.0
 REPORT_SECONDS = 3.0
 # Kept back, because a probe of a second does not foresee a busy machine.
 MARGIN = 0.04
@@ -33,7 +35,7 @@ VALIDATION_SHARE, VALIDATIONS_LEAST, VALIDATIONS_MOST = 0.08, 4, 30
 VALIDATION_ROWS = 10_000
 SAVE_EVERY_SECONDS = 10.0
 LOG_LINES = 200
-WARMUP_SHARE = 0.05
+WARMUP_SHARE = 0.1
 # Beyond these, intervals are narrower than anybody acts upon.
 SAMPLES = {"train": 5_000, "validation": 20_000, "calibration": 20_000, "test": 100_000}
 
@@ -77,11 +79,12 @@ def resolve(
         return _with_steps(plan, draft, request.steps, "was asked for")
     what = supervised(plan, prepared, request.device)
     speed, plan = probe(what, plan, draft, budget, progress)
-    _check(budget, plan, speed)
+    plan = _set_evidence_aside(plan, prepared, speed, budget)
+    _check(budget, plan, what, speed)
     if draft.may_flip:
         what = supervised(plan, prepared, request.device)
         plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
-    return _stretch(plan, draft, prepared, speed, budget)
+    return _stretch(plan, draft, what, speed, budget)
 
 
 def _plan(
@@ -92,7 +95,6 @@ def _plan(
     budget: Budget,
 ) -> Plan:
     """The draft as a plan, before it is timed."""
-    evidence = float(np.clip(EVIDENCE_SHARE * budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST))
     return Plan(
         name=prepared.raw.name,
         seed=request.seed,
@@ -110,7 +112,7 @@ def _plan(
         baselines=dict(limits),
         evidence=dict(SAMPLES),
         budget_seconds=None if request.steps else request.budget_seconds,
-        seconds={"evidence": round(evidence, 2), "report": REPORT_SECONDS},
+        seconds={"evidence": EVIDENCE_LEAST, "report": REPORT_SECONDS},
         environment=describe_environment(request.device),
         why=draft.why,
     )
@@ -121,30 +123,43 @@ def _time_for_training(budget: Budget, plan: Plan) -> float:
     return budget.remaining - after - MARGIN * budget.seconds
 
 
-def _check(budget: Budget, plan: Plan, speed: Speed) -> None:
-    least = LEAST_STEPS * speed.step_seconds + VALIDATIONS_LEAST * speed.validation_seconds
+def _set_evidence_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
+    """Foresee what measuring will take, from the speed of predicting."""
+    rows = sum(min(len(prepared.examples[name]), most) for name, most in SAMPLES.items())
+    foreseen = EVIDENCE_LEAST + PASSES * rows * speed.predict_seconds
+    most = np.clip(EVIDENCE_SHARE * budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST)
+    seconds = round(float(min(foreseen, most)), 2)
+    return replace(plan, seconds=plan.seconds | {"evidence": seconds})
+
+
+def _check(budget: Budget, plan: Plan, what: Supervised, speed: Speed) -> None:
+    validating = VALIDATIONS_LEAST * len(what.validation) * speed.predict_seconds
+    least = LEAST_STEPS * speed.step_seconds + validating
     available = _time_for_training(budget, plan)
     if available < least:
         needed = ceil((budget.seconds + least - available) / (1 - MARGIN) * 1.1)
         raise BudgetError(
             f"The budget of {format_duration(budget.seconds)} is too small for this data: "
-            f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing of steps, "
-            f"and what is left does not suffice to train and measure. Give --budget {needed}s."
+            f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing "
+            "of steps, and what is left does not suffice to train and measure. "
+            f"Give --budget {needed}s."
         )
 
 
-def _stretch(plan: Plan, draft: Draft, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
+def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: Budget) -> Plan:
     """Fix the steps: as many as the time allows, and no more epochs than the data is good for."""
+    _check(budget, plan, what, speed)
+    validation = len(what.validation) * speed.predict_seconds
     seconds = _time_for_training(budget, plan)
     validations = int(
         np.clip(
-            VALIDATION_SHARE * seconds / max(speed.validation_seconds, 1e-6),
+            VALIDATION_SHARE * seconds / max(validation, 1e-6),
             VALIDATIONS_LEAST,
             VALIDATIONS_MOST,
         )
     )
-    affordable = (seconds - validations * speed.validation_seconds) / speed.step_seconds
-    rows = len(prepared.examples["train"])
+    affordable = (seconds - validations * validation) / speed.step_seconds
+    rows = len(what.train)
     per_epoch = max(1, rows // plan.training.batch_size)
     useful = draft.most_epochs * per_epoch
     steps = max(LEAST_STEPS, int(min(affordable, useful)))
@@ -174,7 +189,7 @@ def _with_steps(
     saves = steps // 8 if speed is None else int(SAVE_EVERY_SECONDS / speed.step_seconds)
     values = {
         "steps": steps,
-        "warmup_steps": max(1, min(int(WARMUP_SHARE * steps), 500)),
+        "warmup_steps": int(WARMUP_SHARE * steps),
         "validate_every": every,
         "save_every": max(1, saves),
         "log_every": max(1, steps // LOG_LINES),

@@ -22,8 +22,7 @@ def render_card(records: Sequence[Record], story: Story) -> str:
         headline=headline,
         verdict_text=rest,
         comparisons=[findings.compare(metric) for metric in findings.metrics],
-        rival=words.model_title(findings.best_baseline).lower(),
-        default_title=findings.default_title,
+        rival=words.model_title(findings.best_baseline),
         roles={
             role: [row for row in story.schema if row.role == role]
             for role in ("target", "input", "group", "order", "ignored")

@@ -134,7 +134,7 @@ class Findings:
         """The model that a run predicts with unless told otherwise, in words."""
         chosen = self.story.default_model
         known = chosen == "baseline" and self.best_baseline
-        return words.model_title(self.best_baseline if known else chosen).lower()
+        return words.model_phrase(self.best_baseline if known else chosen) if chosen else ""
 
     def compare(self, metric: str) -> Comparison:
         """Network, best baseline and gain by one metric."""
@@ -153,8 +153,9 @@ class Findings:
 
     @property
     def weaknesses(self) -> list[Record]:
-        """What was measured and found poor."""
-        return [r for r in self.records if r.status == "measured" and r.grade == "poor"]
+        """What was measured and found poor; a poor baseline is no weakness of the network."""
+        found = [r for r in self.records if r.status == "measured" and r.grade == "poor"]
+        return [r for r in found if r.group != "baseline"]
 
 
 def measured(record: Record) -> bool:

@@ -27,7 +27,10 @@ def choices(story: Story) -> list[Choice]:
 
 def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values of a flat dictionary, such as versions or hardware."""
-    return [(str(key).replace("_", " "), _short(value)) for key, value in values.items()]
+    return [
+        (str(key).replace("_", " ").replace(" gib", " (GiB)"), _short(value))
+        for key, value in values.items()
+    ]
 
 
 def _parsed(text: str) -> Any:

@@ -14,6 +14,7 @@ from fathom.report import words
 
 # Nothing but a plain picture may come in as a URI: no SVG, which can hold scripts, no address.
 _IMAGE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=]+\Z")
+_OPTION = re.compile(r"(?<!\S)(--[a-z][\w-]*(?: (?:network|baseline))?)")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
@@ -22,22 +23,27 @@ def safe_image(uri: str | None) -> str:
     return uri if uri and _IMAGE.match(uri) else ""
 
 
+def oneline(text: object) -> str:
+    """A text without line breaks."""
+    return " ".join(str(text).split())
+
+
 def markdown(text: object) -> str:
     """Text that Markdown shows as it is, on one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+    return _MARKDOWN.sub(r"\\\1", oneline(text))
 
 
 def code(text: object) -> str:
     """A Markdown code span; backticks within it become straight quotes."""
-    return f"`{' '.join(str(text).split()).replace('`', chr(39))}`"
+    return f"`{oneline(text).replace('`', chr(39))}`"
 
 
 def prose(text: object) -> Markup:
-    """A sentence for the page: escaped, options set as code, percent signs kept to their numbers."""
+    """A sentence for the page: escaped, options as code, percent signs kept to their numbers."""
     safe = str(escape(str(text)))
     safe = re.sub(r"(?<=\d) %", "\u00a0%", safe)
     safe = re.sub(r"(?<![\w.&;-])-(?=\d)", "−", safe)
-    return Markup(re.sub(r"(?<!\S)(--[a-z][\w-]*)", r"<code>\1</code>", safe))  # noqa: S704
+    return Markup(_OPTION.sub(r"<code>\1</code>", safe))
 
 
 @cache
@@ -54,11 +60,11 @@ def _environment() -> Environment:
         image=safe_image,
         markdown=markdown,
         code=code,
+        oneline=oneline,
         duration=format_duration,
         number=words.number,
         prose=prose,
         sentence=words.sentence_case,
-        title=words.record_title,
         value=words.record_value,
         interval=words.record_interval,
     )
@@ -67,4 +73,4 @@ def _environment() -> Environment:
 
 def render(template: str, **context: Any) -> Markup:
     """A template filled in. HTML comes back escaped already, so that it can be put into another."""
-    return Markup(_environment().get_template(template).render(**context))  # noqa: S704
+    return Markup(_environment().get_template(template).render(**context))

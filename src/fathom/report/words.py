@@ -38,7 +38,7 @@ MODEL_TITLES = {
     "boosting": "Gradient boosting",
     "pictures": "Linear model on picture features",
 }
-SPLITS = ("train", "validation", "calibration", "test")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
 _SECONDS = {"s", "second", "seconds"}
 
@@ -59,6 +59,12 @@ def model_title(name: str) -> str:
     return MODEL_TITLES.get(name, plain(name))
 
 
+def model_phrase(name: str) -> str:
+    """What a sentence calls a model."""
+    title = model_title(name)
+    return "gradient boosting" if name == "boosting" else f"the {title[:1].lower()}{title[1:]}"
+
+
 def number(value: float, signed: bool = False) -> str:
     """Three significant figures with a true minus sign, thousands separated."""
     sign = "+" if signed else ""
@@ -68,29 +74,38 @@ def number(value: float, signed: bool = False) -> str:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if size < -4 or size >= 12:
-        text = f"{value:{sign}.2e}"
-    elif value == int(value) and not signed and abs(value) >= 1:
+        return power_of_ten(f"{value:{sign}.2e}")
+    if value == int(value) and not signed and abs(value) >= 1:
         text = f"{value:,.0f}"
     else:
         text = f"{value:{sign},.{min(6, max(0, 2 - size))}f}"
     return text.replace("-", "−")
 
 
+def power_of_ten(text: str) -> str:
+    """'8.32e-07' as '8.32 × 10⁻⁷'."""
+    mantissa, _, exponent = text.partition("e")
+    raised = str(int(exponent)).translate(_RAISED)
+    return f"{mantissa} × 10{raised}".replace("-", "−").removeprefix("1 × ")
+
+
 def metric_value(metric: str, value: float, signed: bool = False) -> str:
-    """A metric's value as a table shows it: '97.2 %', '0.914'."""
+    """A metric's value as a table shows it: '97.2 %', '0.914'; a difference: '+1.1 points'."""
     if not math.isfinite(value):
         return "–"
     if metric in AS_PERCENT:
-        return f"{100 * value:{'+' if signed else ''}.1f} %".replace("-", "−")
+        text = f"{100 * value:+.1f} points" if signed else f"{100 * value:.1f} %"
+        return text.replace("-", "−")
     if metric in METRIC_TITLES and abs(value) < 1:
-        return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+        small = signed and abs(value) < 0.0095  # differences are small, and must not round to none
+        return f"{value:{'+' if signed else ''}.{4 if small else 3}f}".replace("-", "−")
     return number(value, signed)
 
 
 def metric_interval(metric: str, interval: tuple[float, float], signed: bool = False) -> str:
     """'95.9 to 98.4 %', '0.905 to 0.919'."""
     low, high = (metric_value(metric, end, signed) for end in interval)
-    return f"{low.removesuffix(' %')} to {high}"
+    return f"{low.removesuffix(' %').removesuffix(' points')} to {high}"
 
 
 def amount(value: float, unit: str) -> str:
@@ -124,6 +139,8 @@ def record_value(record: Record) -> str:
         return "–"
     if isinstance(record.value, str):
         return record.value
+    if not math.isfinite(record.value):
+        return "–"
     metric = record.id.rpartition(".")[2]
     if metric in METRIC_TITLES and not record.unit:
         return metric_value(metric, record.value, signed=record.group in {"gain", "gap"})
@@ -132,7 +149,7 @@ def record_value(record: Record) -> str:
 
 def record_interval(record: Record) -> str:
     """A record's 95 % interval as text; empty where it has none."""
-    if record.interval is None:
+    if record.interval is None or not all(map(math.isfinite, record.interval)):
         return ""
     metric = record.id.rpartition(".")[2]
     if metric in METRIC_TITLES and not record.unit:
@@ -157,3 +174,8 @@ def sentence_case(text: str) -> str:
     text = text.strip()
     ended = text if text.endswith((".", "!", "?", "…")) else text + "."
     return ended[:1].upper() + ended[1:] if text else ""
+
+
+def shorten(text: str, longest: int = 300) -> str:
+    """A text that is cut where it would fill a page."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

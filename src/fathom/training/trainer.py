@@ -291,11 +291,12 @@ class Trainer:
         if replan is not None:
             before = self.steps
             self.state.replans.append(replan)
-            self._event(
-                "replan",
+            sentence = (
                 f"This machine is {'slower' if replan.steps < before else 'faster'} than was "
-                f"foreseen: training now takes {replan.steps} steps instead of {before}.",
+                f"foreseen: training now takes {replan.steps} steps instead of {before}."
             )
+            # One is news; a machine whose speed goes up and down would fill the screen.
+            self._event("replan", sentence, say=len(self.state.replans) == 1)
             self._write_replans()
 
     def _diverged(self, saving: bool) -> bool:

@@ -115,8 +115,22 @@ def _plain_bars(bars: Bars) -> Markup:
 
 
 def _spans_caption(bars: Bars) -> str:
-    return f"{words.sentence_case(bars.x_label)} Dots are values, lines their 95 % intervals.".strip()
+    return (
+        f"{words.sentence_case(bars.x_label)} Dots are values, lines their 95 % intervals.".strip()
+    )
 
 
 def _bars_caption(bars: Bars) -> str:
-    return words.sentence_case(bars.x_label)
+    known = [
+        pair
+        for pair in zip(finite(bars.values), bars.labels, strict=True)
+        if math.isfinite(pair[0])
+    ]
+    what = words.plain(bars.x_label or "values")
+    if len(known) < 2:
+        return words.sentence_case(what)
+    (low, least), (high, most) = min(known), max(known)
+    named = words.shorten(least, 60), words.shorten(most, 60)
+    return (
+        f"{what}: from {words.number(low)} (“{named[0]}”) to {words.number(high)} (“{named[1]}”)."
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from fathom.report.figures.drawing import FIGURES, Drawing, require, shorten
+from fathom.report import words
+from fathom.report.figures.drawing import FIGURES, Drawing, require
 from fathom.report.templating import render
 
 MOST_IN_TABLE = 20
@@ -45,7 +47,7 @@ def draw(data: dict[str, Any]) -> Drawing:
     large = len(confusion.labels) > MOST_IN_TABLE
     markup = render(
         "confusion_map.html" if large else "confusion.html",
-        labels=[shorten(label, 40) for label in confusion.labels],
+        labels=[words.shorten(label, 40) for label in confusion.labels],
         rows=[_row(row, truth) for truth, row in enumerate(confusion.counts)],
         mistakes=[
             (confusion.labels[truth], confusion.labels[said], count, sum(confusion.counts[truth]))
@@ -67,7 +69,7 @@ def _row(row: list[int], truth: int) -> list[dict[str, Any]]:
 def _shade(share: float, right: bool) -> float:
     if right or not share:
         return round(share, 3)
-    return round(max(_FAINTEST, share**0.5), 3)
+    return round(max(_FAINTEST, math.sqrt(share)), 3)
 
 
 def _caption(confusion: Confusion) -> str:
@@ -76,5 +78,5 @@ def _caption(confusion: Confusion) -> str:
         return f"{caption} There is no mistake."
     count, truth, said = confusion.mistakes[0]
     times = {1: "once", 2: "twice"}.get(count, f"{count:,} times")
-    names = shorten(confusion.labels[truth], 60), shorten(confusion.labels[said], 60)
+    names = words.shorten(confusion.labels[truth], 60), words.shorten(confusion.labels[said], 60)
     return f"{caption} The most frequent mistake: “{names[0]}” taken for “{names[1]}”, {times}."

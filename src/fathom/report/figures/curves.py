@@ -12,7 +12,8 @@ from fathom.report import words
 from fathom.report.figures import plot
 from fathom.report.figures.drawing import FIGURES, Drawing, finite, require
 
-_COLOURS = (plot.ACCENT, plot.INK, plot.MUTED, plot.WARN)
+_COLOURS = (plot.ACCENT, plot.INK, plot.MUTED)
+_MOST_IN_WORDS = 3
 _DASHES = ("-", "--", ":")
 
 
@@ -72,8 +73,7 @@ def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, f
     axes.autoscale_view()
     plot.number_axis(axes.xaxis)
     plot.number_axis(axes.yaxis, most=5, log=log)
-    axes.set_xlabel(curves.x_label)
-    axes.set_ylabel(curves.y_label)
+    plot.label_axes(axes, curves.x_label, curves.y_label)
     if len(lines) > 1:
         plot.name_ends(axes, ends)
 
@@ -83,7 +83,10 @@ def _caption(curves: Curves, lines: list[tuple[str, list[tuple[float, float]]]])
     title = f"{words.plain(curves.y_label or 'Value')}{over}"
     if curves.log_y:
         title += " (logarithmic scale)"
-    ways = [_way(name, [y for _, y in points]) for name, points in lines[:4]]
+    if len(lines) > _MOST_IN_WORDS:
+        names = ", ".join(name for name, _ in lines[:-1])
+        return f"{title}: {words.shorten(names)} and {words.shorten(lines[-1][0], 60)}."
+    ways = [_way(name, [y for _, y in points]) for name, points in lines]
     return f"{title}: {'; '.join(ways)}." if ways else f"{title}: nothing was logged."
 
 

@@ -15,7 +15,6 @@ from fathom.report import words
 from fathom.report.templating import render
 
 _MOST_ROWS = 200
-_LONGEST_CELL = 300
 
 
 class Drawing(NamedTuple):
@@ -52,24 +51,22 @@ def plain(figure: Figure) -> Drawing:
 
 def cell(value: Any) -> str:
     """A table cell's text: numbers with three figures, a dash where there is nothing."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return words.number(value) if math.isfinite(value) else "–"
-    if isinstance(value, list | tuple):
-        return shorten(", ".join(cell(part) for part in value))
-    if isinstance(value, dict):
-        return shorten("; ".join(f"{key}: {cell(part)}" for key, part in value.items()))
-    return shorten(str(value))
-
-
-def shorten(text: str, longest: int = _LONGEST_CELL) -> str:
-    """A text that is cut where it would fill a page."""
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+    match value:
+        case None:
+            text = "–"
+        case bool():
+            text = "yes" if value else "no"
+        case int():
+            text = f"{value:,}"
+        case float():
+            text = words.number(value)
+        case list() | tuple():
+            text = ", ".join(map(cell, value))
+        case dict():
+            text = "; ".join(f"{key}: {cell(part)}" for key, part in value.items())
+        case _:
+            text = str(value)
+    return words.shorten(text)
 
 
 def require(equal: bool, what: str) -> None:

@@ -11,7 +11,7 @@ from fathom.report import words
 from fathom.report.figures import plot
 from fathom.report.figures.drawing import FIGURES, Drawing, finite, require
 
-_COLOURS = (plot.ACCENT, plot.INK, plot.MUTED, plot.WARN)
+_COLOURS = (plot.ACCENT, plot.INK, plot.MUTED)
 
 
 class Counts(Struct):
@@ -52,7 +52,7 @@ def _paint(axes: Any, histogram: Histogram) -> None:
     axes.margins(x=0)
     plot.number_axis(axes.xaxis)
     plot.number_axis(axes.yaxis, most=4)
-    axes.set_xlabel(histogram.x_label)
+    plot.label_axes(axes, histogram.x_label)
     if len(histogram.series) > 1:
         names = [series.name for series in histogram.series]
         plot.key(axes, list(zip(names, _COLOURS, strict=False)), left=False)

@@ -18,11 +18,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from fathom.report import words
+
 # Stand-ins that matplotlib can write; `_clean` turns them into the page's own colours.
-INK, MUTED, ACCENT, LINE, WARN = "#010203", "#020304", "#030405", "#040506", "#050607"
-_VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", LINE: "line", WARN: "warn"}
+INK, MUTED, ACCENT, LINE = "#010203", "#020304", "#030405", "#040506"
+_VARIABLES = {INK: "ink", MUTED: "muted", ACCENT: "accent", LINE: "line"}
 
 WIDTH, HEIGHT = 440, 250  # points; the page scales them to its own width
+_LONGEST_LABEL, _LONGEST_NAME = 40, 22
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fathom",
@@ -76,6 +79,12 @@ def plot(
     return _clean(out.getvalue(), label)
 
 
+def label_axes(axes: Any, x: str, y: str = "") -> None:
+    """Names under and beside the axes, cut where they would push the plot aside."""
+    axes.set_xlabel(words.shorten(x, _LONGEST_LABEL))
+    axes.set_ylabel(words.shorten(y, _LONGEST_LABEL))
+
+
 def number_axis(axis: Any, *, most: int = 6, log: bool = False) -> None:
     """Few round ticks, written as the page writes numbers."""
     if log:
@@ -95,7 +104,7 @@ def tick(value: float) -> str:
     if 1e-4 <= abs(value) < 1e7:
         text = f"{value:,.6g}" if abs(value) < 1e3 else f"{value:,.0f}"
         return text.replace("-", "−")
-    return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e−").replace("-", "−")
+    return words.power_of_ten(f"{value:.0e}")
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -113,7 +122,7 @@ def name_ends(axes: Any, ends: Sequence[tuple[str, float, str]]) -> None:
     for place, height in zip(_order(heights), _spread(sorted(heights)), strict=True):
         name, _, colour = ends[place]
         axes.annotate(
-            name,
+            words.shorten(name, _LONGEST_NAME),
             xy=(1, height),
             xycoords="axes fraction",
             xytext=(5, 0),
@@ -127,7 +136,7 @@ def key(axes: Any, entries: Sequence[tuple[str, str]], *, left: bool = True) -> 
     """Names in their own colours (name, colour) in an upper corner, in place of a legend."""
     for line, (name, colour) in enumerate(entries):
         axes.annotate(
-            name,
+            words.shorten(name, _LONGEST_NAME),
             xy=(0 if left else 1, 1),
             xycoords="axes fraction",
             xytext=(6 if left else -6, -10 - 15 * line),
@@ -161,7 +170,8 @@ def _clean(svg: str, label: str) -> Markup:
     for stand_in, variable in _VARIABLES.items():
         body = body.replace(stand_in, f"var(--{variable})")
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r" font-family: [^;\"]*;", "", body)
     opening = f'<svg class="plot" role="img" aria-label="{escape(label)}" '
     view = re.search(r'viewBox="[^"]+"', body)
     head = opening + (view[0] if view else "") + ">"
-    return Markup(head + body[body.index(">") + 1 :].strip())  # noqa: S704
+    return Markup(head + body[body.index(">") + 1 :].strip())

@@ -73,7 +73,6 @@ def _paint(axes: Any, reliability: Reliability) -> None:
     axes.set_aspect("equal")
     plot.number_axis(axes.xaxis, most=5)
     plot.number_axis(axes.yaxis, most=5)
-    axes.set_xlabel("stated confidence")
-    axes.set_ylabel("share that was right")
+    plot.label_axes(axes, "stated confidence", "share that was right")
     entries = [("● as it is used", plot.ACCENT), ("○ before calibration", plot.MUTED)]
     plot.key(axes, entries)

@@ -53,5 +53,4 @@ def _paint(axes: Any, scatter: Scatter, points: list[tuple[float, float]]) -> No
         axes.set_aspect("equal")
     plot.number_axis(axes.xaxis, most=5)
     plot.number_axis(axes.yaxis, most=5)
-    axes.set_xlabel(scatter.x_label)
-    axes.set_ylabel(scatter.y_label)
+    plot.label_axes(axes, scatter.x_label, scatter.y_label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 from fathom.report.figures.drawing import FIGURES, Drawing, cell, require
 from fathom.report.templating import render
+
+_NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)? ?%?|-?inf|nan")
 
 
 class Table(Struct):
@@ -23,17 +26,26 @@ class Table(Struct):
 
     @property
     def numeric(self) -> list[int]:
-        """The columns that hold nothing but numbers."""
-        return [
-            place
-            for place in range(len(self.columns))
-            if self.rows and all(isinstance(row[place], int | float) for row in self.rows)
-        ]
+        """The columns that hold nothing but numbers, written or not, and gaps."""
+        columns = [[row[place] for row in self.rows] for place in range(len(self.columns))]
+        return [place for place, values in enumerate(columns) if _numbers(values)]
 
     @property
     def texts(self) -> list[list[str]]:
-        """The cells as they are shown."""
-        return [[cell(value) for value in row] for row in self.rows]
+        """The cells as they are shown, numbers with a true minus sign."""
+        numeric = self.numeric
+        return [
+            [
+                cell(value).replace("-", "−") if place in numeric else cell(value)
+                for place, value in enumerate(row)
+            ]
+            for row in self.rows
+        ]
+
+
+def _numbers(values: list[Any]) -> bool:
+    known = [str(value) for value in values if value not in (None, "")]
+    return bool(known) and all(map(_NUMBER.fullmatch, known))
 
 
 @FIGURES.register("table")
