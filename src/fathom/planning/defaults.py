@@ -76,5 +76,5 @@ def _most_epochs(rows: int, batch_size: int, pictures: bool, form: str) -> int:
 
     A table is soon learned by heart, a number less soon than a class, a picture less soon still.
     """
-    epochs = 60 if pictures else 15 if form == "classes" else 40
+    epochs = 60 if pictures else 10 if form == "classes" else 40
     return max(epochs, ceil(LEAST_STEPS * batch_size / rows))
