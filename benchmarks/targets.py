@@ -116,6 +116,7 @@ def measure(name: str, data: str) -> None:
             "process_seconds": summary["process_seconds"],
             "environment": describe_environment("cpu"),
         }
+        RESULTS.parent.mkdir(exist_ok=True)
         with RESULTS.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(

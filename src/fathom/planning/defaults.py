@@ -12,9 +12,20 @@ from fathom.planning.plan import TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 
-# Found on validation splits of Fashion-MNIST, digits, Adult and California housing: see LOG.md.
-PICTURES_OPTIMIZER = OptimizerSpec(name="muon", learning_rate=0.02, rest_learning_rate=0.005)
-TABLES_OPTIMIZER = OptimizerSpec(name="muon", learning_rate=0.002)
+# Muon's were found on validation splits of Fashion-MNIST, digits, Adult and California housing (see
+# LOG.md); the others are the usual ones, for those who ask for that optimizer.
+PICTURES_OPTIMIZERS = {
+    "muon": OptimizerSpec(name="muon", learning_rate=0.02, rest_learning_rate=0.005),
+    "adamw": OptimizerSpec(name="adamw", learning_rate=0.003),
+    "adam": OptimizerSpec(name="adam", learning_rate=0.003, weight_decay=0.0),
+    "sgd": OptimizerSpec(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0005),
+}
+TABLES_OPTIMIZERS = {
+    "muon": OptimizerSpec(name="muon", learning_rate=0.002),
+    "adamw": OptimizerSpec(name="adamw", learning_rate=0.002),
+    "adam": OptimizerSpec(name="adam", learning_rate=0.002, weight_decay=0.0),
+    "sgd": OptimizerSpec(name="sgd", learning_rate=0.05, momentum=0.9, weight_decay=0.0001),
+}
 LEAST_STEPS = 150
 SHIFT = 20  # pictures are moved by up to a twentieth of their side
 
@@ -31,8 +42,14 @@ class Defaults:
     most_epochs: int
 
 
-def defaults_for(prepared: Prepared, rows: int, family: str | None, device: str) -> Defaults:
-    """Defaults for `rows` training examples of this data and a network family (None: the best)."""
+def defaults_for(
+    prepared: Prepared, rows: int, *, family: str | None, optimizer: str, device: str
+) -> Defaults:
+    """Defaults for `rows` training examples of this data.
+
+    `family` of networks (None: the one that suits the data) and `optimizer` may be the user's
+    choice, on which other defaults depend.
+    """
     inputs, output = prepared.inputs, prepared.output
     choose = FAMILIES[family].default_spec if family else default_spec
     network, reasons = choose(inputs, output, rows)
@@ -42,7 +59,7 @@ def defaults_for(prepared: Prepared, rows: int, family: str | None, device: str)
     training = TrainingSpec(
         steps=1,
         batch_size=batch_size,
-        optimizer=PICTURES_OPTIMIZER if pictures else TABLES_OPTIMIZER,
+        optimizer=(PICTURES_OPTIMIZERS if pictures else TABLES_OPTIMIZERS)[optimizer],
         schedule="linear",
         clip_norm=0.0 if pictures else 1.0,
         weight_averaging=0.0 if pictures else 0.995,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fathom.core.errors import PlanError, nearest
+from fathom.core.registry import Registry
 from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, NetworkSpec
 from fathom.planning.defaults import Defaults, defaults_for
@@ -16,9 +16,11 @@ from fathom.planning.overrides import apply_settings, convert, full_key, leaves
 from fathom.planning.plan import TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.planning.request import Request
+from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.settings import TrainingSpec
 
 _FAMILY_KEYS = ("network", "network.family")
+_OPTIMIZER_KEYS = ("optimizer", "optimizer.name", "training.optimizer.name")
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,14 @@ class Draft:
 
 def make_draft(request: Request, prepared: Prepared) -> Draft:
     """Defaults for this data, changed by the user's settings. Raises PlanError."""
-    family = _family(request.settings)
-    rows = len(prepared.examples["train"])
-    defaults = defaults_for(prepared, rows, family, request.device)
+    family = _chosen(request.settings, _FAMILY_KEYS, FAMILIES)
+    defaults = defaults_for(
+        prepared,
+        len(prepared.examples["train"]),
+        family=family,
+        optimizer=_chosen(request.settings, _OPTIMIZER_KEYS, OPTIMIZERS) or "muon",
+        device=request.device,
+    )
     settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS}
     tree = apply_settings(_tree(defaults), settings)
     fixed = {full_key(key, list(leaves(_tree(defaults)))) for key in settings}
@@ -67,15 +74,11 @@ def _tree(defaults: Defaults) -> dict[str, Any]:
     }
 
 
-def _family(settings: Mapping[str, Any]) -> str | None:
-    """The network family that the user asked for, if any."""
-    for key in _FAMILY_KEYS:
+def _chosen(settings: Mapping[str, Any], keys: tuple[str, ...], known: Registry[Any]) -> str | None:
+    """What the user set under one of the keys, if anything. Raises PlanError if it is unknown."""
+    for key in keys:
         if key in settings:
             name = str(settings[key])
-            if name not in FAMILIES:
-                known = ", ".join(FAMILIES)
-                raise PlanError(
-                    f"There is no network family {name!r}; known: {known}.{nearest(name, FAMILIES)}"
-                )
+            known[name]  # an unknown one is answered with those that there are
             return name
     return None

@@ -44,6 +44,10 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
         k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)
     }
     size = rest.pop("image_size", rest.pop("data.image_size", None))
+    if "steps" in rest or "training.steps" in rest:
+        options["steps"] = convert(
+            rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
+        )
     checked_kinds = convert(kinds, dict[str, Kind], "data.kinds")
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:

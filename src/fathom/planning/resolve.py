@@ -172,7 +172,7 @@ def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: B
         f"the time would allow {affordable / per_epoch:.0f}."
     )
     plan = replace(plan, seconds=plan.seconds | {"training": round(seconds, 2)})
-    return _with_steps(plan, draft, steps, why, speed=speed, validations=validations)
+    return _with_steps(plan, draft, steps, why, most=useful, speed=speed, validations=validations)
 
 
 def _with_steps(
@@ -181,6 +181,7 @@ def _with_steps(
     steps: int,
     why: str,
     *,
+    most: int = 0,
     speed: Speed | None = None,
     validations: int = 10,
 ) -> Plan:
@@ -189,6 +190,7 @@ def _with_steps(
     saves = steps // 8 if speed is None else int(SAVE_EVERY_SECONDS / speed.step_seconds)
     values = {
         "steps": steps,
+        "most_steps": max(most, steps),
         "warmup_steps": int(WARMUP_SHARE * steps),
         "validate_every": every,
         "save_every": max(1, saves),

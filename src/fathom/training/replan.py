@@ -1,4 +1,4 @@
-"""Re-planning in mid-run: fewer steps where the machine turns out slower than was probed."""
+"""Re-planning in mid-run, where the machine turns out slower or faster than was probed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class Pace:
     """Watches how fast steps go, and says when the run needs another length to end in time.
 
     Steps are timed over the last few windows, so that a collapse is noticed soon. Validating and
-    saving come at long intervals; they are spread over all steps so far.
+    saving come at long intervals; they are spread over all steps so far. `most` steps are as many
+    as the data is good for.
     """
 
-    def __init__(self, budget: Budget, planned: int, step: int) -> None:
-        self.budget, self.planned, self.first = budget, planned, step
+    def __init__(self, budget: Budget, planned: int, most: int, step: int) -> None:
+        self.budget, self.most, self.first = budget, max(planned, most), step
         self.window = max(5, planned // 50)
         self.pauses = 0.0
         self._marks = deque([(step, 0.0)], maxlen=WINDOWS + 1)
@@ -31,10 +32,10 @@ class Pace:
         self.pauses += seconds
 
     def replan(self, step: int, steps: int) -> Replan | None:
-        """The length that fits the time left, where `steps` no longer does; never above the plan.
+        """The length that fits the time left, where `steps` no longer does; never above the most.
 
-        Fewer steps where the run would end more than 5 % after the budget does; back towards the
-        plan where an earlier cut turns out too deep.
+        Fewer steps where the run would end more than 5 % after the budget does; more where a tenth
+        of it would be left, as after a probe on a busy machine or a cut that was too deep.
         """
         if step >= steps or (step - self.first) % self.window:
             return None
@@ -43,9 +44,9 @@ class Pace:
         seconds = self._step_seconds(step)
         projected = self.budget.elapsed + (steps - step) * seconds
         short = projected > OVERRUN * self.budget.seconds
-        ample = projected < UNDERRUN * self.budget.seconds and steps < self.planned
+        ample = projected < UNDERRUN * self.budget.seconds and steps < self.most
         fitting = max(step + 1, step + int(self.budget.remaining / max(seconds, 1e-9)))
-        fitting = min(fitting, self.planned)
+        fitting = min(fitting, self.most)
         return Replan(step, fitting) if (short or ample) and fitting != steps else None
 
     def _step_seconds(self, step: int) -> float:

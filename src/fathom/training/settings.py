@@ -49,15 +49,17 @@ class OptimizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """How a network is trained: the same spec, seed and data give the same weights.
 
-    `steps` optimizer steps of `batch_size` examples. `warmup_steps` raise the learning rate, then
-    `schedule` brings it down. `weight_averaging` is the decay of an exponential moving average of
-    the weights, 0 for none. `clip_norm` bounds the norm of the gradient, 0 for no bound. `compile`
-    runs torch.compile. `threads` are CPU threads. `log_every`, `validate_every` and `save_every`
-    count steps; the last step is always logged, validated and saved.
+    `steps` optimizer steps of `batch_size` examples; where a budget is to be kept, a re-plan in
+    mid-run may raise them to `most_steps` (0: never above `steps`). `warmup_steps` raise the
+    learning rate, then `schedule` brings it down. `weight_averaging` is the decay of an exponential
+    moving average of the weights, 0 for none. `clip_norm` bounds the norm of the gradient, 0 for no
+    bound. `compile` runs torch.compile. `threads` are CPU threads. `log_every`, `validate_every`
+    and `save_every` count steps; the last step is always logged, validated and saved.
     """
 
     steps: int
     batch_size: int
+    most_steps: int = 0
     optimizer: OptimizerSpec = OptimizerSpec()
     warmup_steps: int = 0
     schedule: Literal["linear", "cosine", "constant"] = "cosine"

@@ -285,7 +285,8 @@ class Trainer:
         if self.budget is None:
             return
         if self._pace is None:  # from the second step on: the first one may compile
-            self._pace = Pace(self.budget, self.spec.steps, self.state.step)
+            spec = self.spec
+            self._pace = Pace(self.budget, spec.steps, spec.most_steps, self.state.step)
             return
         replan = self._pace.replan(self.state.step, self.steps)
         if replan is not None:

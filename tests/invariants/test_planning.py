@@ -1,0 +1,81 @@
+"""Plans: short keys, settings that decide other defaults, and runs that change their length."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import to_builtins
+
+from fathom.core.budget import Budget
+from fathom.core.errors import PlanError
+from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS
+from fathom.planning.overrides import apply_settings, full_key, leaves, parse_settings
+from fathom.training.optimizers import OPTIMIZERS
+from fathom.training.replan import Pace
+
+TREE = {"network": {"family": "mlp", "depth": 2}, "training": {"optimizer": {"name": "muon"}}}
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pace(budget_seconds: float, planned: int, most: int) -> tuple[Clock, Pace]:
+    clock = Clock()
+    return clock, Pace(Budget(budget_seconds, clock=clock), planned, most, 0)
+
+
+def run(clock: Clock, watch: Pace, step_seconds: float, steps: int) -> int:
+    """Step at one speed to the end, however long it becomes; return the number of steps done."""
+    step, length = 0, steps
+    while step < length:
+        step += 1
+        clock.now += step_seconds
+        replan = watch.replan(step, length)
+        if replan is not None:
+            assert replan.at_step == step
+            length = replan.steps
+    return step
+
+
+@pytest.mark.parametrize("step_seconds", [0.05, 0.1, 0.2, 1.0])
+def test_a_run_ends_with_its_budget_however_wrong_the_probe_was(step_seconds):
+    clock, watch = pace(100.0, planned=1000, most=100_000)
+    run(clock, watch, step_seconds, 1000)
+    assert 85 <= clock.now <= 110
+
+
+def test_a_fast_run_stops_at_what_the_data_is_good_for():
+    clock, watch = pace(100.0, planned=1000, most=1500)
+    assert run(clock, watch, 0.01, 1000) <= 1500
+
+
+def test_keys_are_found_by_their_end_and_unknown_ones_name_the_nearest():
+    known = list(leaves(TREE))
+    assert full_key("depth", known) == "network.depth"
+    assert full_key("optimizer", known) == "training.optimizer.name"
+    with pytest.raises(PlanError, match=r"network\.depth"):
+        full_key("network.dept", known)
+    changed = apply_settings(TREE, parse_settings(["depth=4", "optimizer=sgd"]))
+    assert changed == {
+        "network": {"family": "mlp", "depth": 4},
+        "training": {"optimizer": {"name": "sgd"}},
+    }
+    assert TREE["network"]["depth"] == 2
+
+
+@pytest.mark.parametrize("pair", ["depth", "=3", "depth=[1"])
+def test_a_setting_that_is_none_is_refused(pair):
+    with pytest.raises(PlanError, match="--set"):
+        parse_settings([pair])
+
+
+def test_every_optimizer_has_defaults_of_its_own():
+    for table in (PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS):
+        assert set(table) == set(OPTIMIZERS)
+        assert all(to_builtins(spec)["name"] == name for name, spec in table.items())
