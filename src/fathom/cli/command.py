@@ -14,7 +14,7 @@ from fathom.cli.report import report
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package.__version__, prog_name="fathom")
 def fathom() -> None:
-    r"""Deep learning that you can get to the bottom of.
+    """Deep learning that you can get to the bottom of.
 
     One command takes your data to a deep network that is measured honestly beside a traditional
     method, and says which of the two is the better choice.

@@ -26,7 +26,7 @@ from fathom.cli.options import data_options
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
 def fit(data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any) -> None:
-    r"""Train a deep network beside a traditional method on DATA, and measure both.
+    """Train a deep network beside a traditional method on DATA, and measure both.
 
     DATA is a CSV, TSV or Parquet file, a folder with a folder of pictures for each class, a folder
     of IDX files, a plan.yaml to repeat, or the name of a built-in set: digits, wine, breast-cancer,

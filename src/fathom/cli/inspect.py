@@ -14,7 +14,7 @@ from fathom.cli.options import data_options
 @click.argument("data")
 @data_options
 def inspect(data: str, *, settings: tuple[str, ...], **options: Any) -> None:
-    r"""Look at DATA without training: its schema, its audit, and the plan that would run.
+    """Look at DATA without training: its schema, its audit, and the plan that would run.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import click
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
 def report(run: str, *, show: bool, as_json: bool) -> None:
-    r"""Write the report of RUN anew from its evidence (it loads no network) and say where it is.
+    """Write the report of RUN anew from its evidence (it loads no network) and say where it is.
 
     \b
     Examples:
