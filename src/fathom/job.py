@@ -46,6 +46,8 @@ def open_job(
     device: str,
     resume: bool,
     command: str,
+    plan: str | Path | None,
+    test: object | None,
     **options: Any,
 ) -> Job:
     """The run that a command means: a new one, a plan repeated, or an interrupted one resumed.
@@ -53,15 +55,15 @@ def open_job(
     Raises UserError where the folder cannot be written or the plan does not fit.
     """
     root = folders.make_root(out)
-    plan_file = _plan_file(source)
+    plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
         _refuse_changes(plan_file, settings=settings, **options)
-        plan = load_plan(plan_file)
-        request = repeat_request(plan, device)
-        name = name or plan.name
+        saved_plan = load_plan(plan_file)
+        request = repeat_request(saved_plan, device, source, test)
+        name = name or saved_plan.name
     else:
         request = make_request(
-            source, settings, budget_seconds=budget.seconds, device=device, **options
+            source, settings, test=test, budget_seconds=budget.seconds, device=device, **options
         )
     run_name = folders.safe_name(name or folders.default_name(source))
     existing = folders.siblings(root, run_name) if resume else []
@@ -69,7 +71,7 @@ def open_job(
     saved = folder / folders.PLAN
     if saved.exists():
         # The plan of the interrupted run decides; data that lay in memory is handed in again.
-        request = repeat_request(load_plan(saved), device, source=source)
+        request = repeat_request(load_plan(saved), device, source, test)
         plan_file = saved
     replans = (plan_file or saved).parent / folders.REPLANS
     return Job(request, folder, budget, command, resume, replans)

@@ -56,6 +56,7 @@ def fit(
     out: str | Path = "runs",
     device: str = "auto",
     resume: bool = False,
+    plan: str | Path | None = None,
     progress: Progress | None = None,
     started: float | None = None,
     command: str = "",
@@ -65,8 +66,9 @@ def fit(
     `source` is a path, a built-in name, a `plan.yaml` to repeat, a DataFrame, or a pair of arrays
     (inputs, targets). `budget` is the time for all of it, counted from `started` (monotonic
     seconds; from now by default). `settings` fixes keys of the plan, `steps` the training's length
-    without any timing. Without `progress` bars are shown where somebody can see them. Returns the
-    finished Run, whose files lie in the folder `out`/`name`.
+    without any timing; `plan` is a `plan.yaml` to repeat on data in memory. Without `progress` bars
+    are shown where somebody can see them. Returns the finished Run, whose files lie in the folder
+    `out`/`name`.
 
     Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
     target away, InterruptedRunError after Ctrl-C, when all that was done is saved.
@@ -80,6 +82,7 @@ def fit(
         device=choose_device(device),
         resume=resume,
         command=command,
+        plan=plan,
         target=target,
         test=test,
         task=task,
@@ -137,6 +140,7 @@ def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Lear
     progress.stage("training")
     fresh = job.request.plan is None and job.request.steps is None
     what = supervised(plan, prepared, job.request.device)
+    before = job.budget.elapsed
     network, result = what.fit(
         job.folder,
         resume=job.resume,
@@ -144,6 +148,7 @@ def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Lear
         replans=load_replans(job.replans),
         progress=progress,
     )
+    job.budget.count(result.seconds - (job.budget.elapsed - before))
     return Learned(network, what, result)
 
 

@@ -15,6 +15,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 
 import fathom
+from fathom.core.errors import PlanError
 
 FILES = (
     "plan.yaml",
@@ -195,3 +196,14 @@ def test_the_budget_is_kept(tmp_path, data):
     process = start(data, "--budget", "25s", cwd=tmp_path)
     assert process.wait(120) == 0, process.communicate()
     assert time.monotonic() - started <= 25 * 1.05 + 5
+
+
+def test_a_plan_for_data_in_memory_is_repeated_from_python(tmp_path):
+    frame = load_wine(as_frame=True).frame
+    options = {"out": tmp_path, "settings": {"threads": 1}}
+    first = fathom.fit(frame, target="target", steps=20, **options)
+    plan = first.folder / "plan.yaml"
+    again = fathom.fit(frame, plan=plan, out=tmp_path)
+    assert weights(again.folder) == weights(first.folder)
+    with pytest.raises(PlanError, match="memory"):
+        fathom.fit(str(plan), out=tmp_path)

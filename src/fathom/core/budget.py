@@ -39,8 +39,8 @@ def format_duration(seconds: float) -> str:
 class Budget:
     """A number of seconds that started at `started`; parts of it are handed out with `share`.
 
-    `clock` is monotonic seconds; tests hand in their own. `already` counts the seconds that an
-    interrupted run had worked before.
+    `clock` is monotonic seconds; tests hand in their own. `already` counts seconds that are spent
+    from the beginning.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class Budget:
     def elapsed(self) -> float:
         """Seconds worked so far."""
         return self.clock() - self.started
+
+    def count(self, seconds: float) -> None:
+        """Add seconds that were worked before an interruption; below zero nothing is added."""
+        self.started -= max(0.0, seconds)
 
     @property
     def remaining(self) -> float:

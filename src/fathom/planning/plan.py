@@ -87,6 +87,8 @@ def load_plan(path: Path) -> Plan:
     """Read a `plan.yaml`. Raises ArtefactError (damaged), PlanError (a value that does not fit)."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArtefactError(f"The plan {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
         raise ArtefactError(f"{path} is not a readable plan: {first}.") from None

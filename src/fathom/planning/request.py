@@ -55,17 +55,21 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     return Request(source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options)
 
 
-def repeat_request(plan: Plan, device: str, source: object | None = None) -> Request:
-    """The request that a plan answers; `source` stands in for data that lay in memory.
+def repeat_request(
+    plan: Plan, device: str, source: object | None = None, test: object | None = None
+) -> Request:
+    """The request that a plan answers; `source` and `test` stand in for what lay in memory.
 
     Raises PlanError where such data is not handed in.
     """
     data = plan.data
     if not data.source and (source is None or isinstance(source, str | Path)):
-        raise PlanError("This plan's data lay in memory: hand the data in again from Python.")
+        raise PlanError(
+            "This plan's data lay in memory: repeat it from Python, fathom.fit(data, plan=FILE)."
+        )
     return Request(
         source=data.source or source,
-        test=data.test,
+        test=data.test or test,
         target=data.target,
         task=data.task,
         group=data.group,
