@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ def command(
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> Outcome:
-        code = run(fathom, [str(a) for a in arguments])
+        code = run(fathom, [str(a) for a in arguments], time.monotonic())
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 

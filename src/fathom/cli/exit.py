@@ -15,10 +15,10 @@ def _complain(sentence: str) -> None:
     click.echo(click.style("Error: ", fg="red", bold=True, reset=True) + sentence, err=True)
 
 
-def run(command: click.Command, arguments: list[str] | None = None) -> int:
-    """Run a click command (with the process's arguments by default); return its exit code."""
+def run(command: click.Command, arguments: list[str], started: float) -> int:
+    """Run a click command that was started at `started` (monotonic); return its exit code."""
     try:
-        return _called(command, arguments)
+        return _called(command, arguments, started)
     except (KeyboardInterrupt, click.Abort):
         _complain("Stopped.")
         return 130
@@ -27,10 +27,10 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _called(command: click.Command, arguments: list[str] | None) -> int:
+def _called(command: click.Command, arguments: list[str], started: float) -> int:
     """Run it; what the user can mend becomes one sentence and its exit code."""
     try:
-        command.main(arguments, prog_name="fathom", standalone_mode=False)
+        command.main(arguments, prog_name="fathom", standalone_mode=False, obj=started)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from fathom.cli import STARTED
 from fathom.cli.options import data_options
 
 
@@ -25,7 +24,10 @@ from fathom.cli.options import data_options
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
-def fit(data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any) -> None:
+@click.pass_obj
+def fit(
+    started: float, data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any
+) -> None:
     """Train a deep network beside a traditional method on DATA, and measure both.
 
     DATA is a CSV, TSV or Parquet file, a folder with a folder of pictures for each class, a folder
@@ -52,7 +54,7 @@ def fit(data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any) 
             data,
             settings=parse_settings(settings),
             progress=display,
-            started=STARTED,
+            started=started,
             command=command,
             **options,
         )

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from fathom.cli import STARTED
 from fathom.cli.options import data_options
 
 
 @click.command(short_help="Look at data without training: schema, audit, the plan that would run.")
 @click.argument("data")
 @data_options
-def inspect(data: str, *, settings: tuple[str, ...], **options: Any) -> None:
+@click.pass_obj
+def inspect(started: float, /, data: str, *, settings: tuple[str, ...], **options: Any) -> None:
     """Look at DATA without training: its schema, its audit, and the plan that would run.
 
     \b
@@ -30,7 +30,7 @@ def inspect(data: str, *, settings: tuple[str, ...], **options: Any) -> None:
             data,
             settings=parse_settings(settings),
             progress=display,
-            started=STARTED,
+            started=started,
             **options,
         )
     click.echo(inspection.text())

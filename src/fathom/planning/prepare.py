@@ -65,8 +65,9 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     )
     raw = drop_unusable(raw, schema)
     progress.stage("auditing")
+    # Even where nothing is left of the budget a leak must not pass.
     seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
-    return raw, schema, audit(raw, schema, seed=request.seed, budget=budget.share(seconds))
+    return raw, schema, audit(raw, schema, seed=request.seed, budget=Budget(seconds))
 
 
 def refuse_leaks(found: Audit, allowed: bool) -> None:
