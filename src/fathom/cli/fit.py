@@ -26,7 +26,7 @@ from fathom.cli.options import data_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
 @click.pass_obj
 def fit(
-    started: float, data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any
+    started: float, /, data: str, *, as_json: bool, settings: tuple[str, ...], **options: Any
 ) -> None:
     """Train a deep network beside a traditional method on DATA, and measure both.
 
