@@ -5,7 +5,14 @@ run = fathom.fit("churn.csv", target="Churn"); run.predict("new.csv"); run.repor
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# GNU OpenMP's threads spin for milliseconds while they wait for each other. Where anything else
+# takes a core, the spinning takes it from the thread that is waited for, and a training step can
+# become ten times slower; a thousand turns cost nothing on an idle machine (see LOG.md). It is read
+# when torch is loaded, which is later; a user's own setting stands.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
 __all__ = ["fit", "inspect", "load"]

@@ -15,6 +15,7 @@ from fathom.core.progress import Progress
 from fathom.planning.draft import Draft
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import Plan
+from fathom.training.precision import threads
 from fathom.training.settings import TrainingSpec
 from fathom.training.speed import Speed as Timing
 from fathom.training.speed import measure_speed
@@ -25,7 +26,7 @@ SHARE_OF_BUDGET = 0.04
 CLEARLY = 0.95
 # Slowest over median: two threads that wait for a core show in the spread.
 UNSTEADY = 2.0
-VALIDATION_PART = 2048
+VALIDATION_PART, WARM_UP_PART = 1024, 64
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def choices(device: str, *, pictures: bool) -> dict[str, Sequence[Any]]:
     One key after the other is decided, with the best of those before it; to time every combination
     would cost more than it gains.
     """
-    threads = [cores(), 1] if device == "cpu" and cores() > 1 else []
+    several = [cores(), 1] if device == "cpu" and cores() > 1 else []
     # The small matrices of a table gain next to nothing by bfloat16, and its numbers lose digits.
     fast = pictures and has_fast_bfloat16(device)
     return {
-        "threads": threads,
+        "threads": several,
         "precision": ["bfloat16", "float32"] if fast else [],
         "channels_last": [True, False] if pictures else [],
     }
@@ -86,15 +87,17 @@ def probe(
 
 def _told(spec: TrainingSpec, timing: Timing) -> str:
     layout = ", channels last" if spec.channels_last else ""
-    threads = f"{spec.threads} thread{'s' if spec.threads > 1 else ''}"
-    return f"{spec.precision}{layout}, {threads}: {1000 * timing.median:.1f}"
+    plural = "s" if spec.threads > 1 else ""
+    milliseconds = f"{1000 * timing.median:.1f}"
+    return f"{spec.precision}{layout}, {spec.threads} thread{plural}: {milliseconds}"
 
 
 def _predict_seconds(what: Supervised) -> float:
     """How long one example takes to predict, in large batches."""
     part = what.validation.take(np.arange(min(len(what.validation), VALIDATION_PART)))
     network = what.build()
-    what.predict(network, part.take(np.arange(min(len(part), 64))))
-    started = perf_counter()
-    what.predict(network, part)
+    with threads(what.training.threads):
+        what.predict(network, part.take(np.arange(min(len(part), WARM_UP_PART))))
+        started = perf_counter()
+        what.predict(network, part)
     return (perf_counter() - started) / max(len(part), 1)
