@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -76,7 +77,7 @@ class Display:
         left = ""
         if done > 0 and worked > _PATIENCE_SECONDS:
             left = f"{format_duration(worked * max(0.0, total - done) / done)} left"
-        self._bars.update(self._task, completed=done, total=total, left=left, note=note)
+        self._bars.update(self._task, completed=done, total=total, left=left, note=escape(note))
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bars."""

@@ -13,8 +13,10 @@ import psutil
 from fathom import __version__, folders
 from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_lines, write_json
+from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.record import Evidence
+from fathom.data.hashing import copies, hash_inputs
 from fathom.evidence import Subject, gather
 from fathom.job import Job
 from fathom.planning.plan import to_yaml
@@ -80,8 +82,32 @@ def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
         costs=_costs(outcome),
         samples=outcome.plan.evidence,
         seed=outcome.plan.seed,
+        straddlers=_straddlers(outcome),
+        bound_by=_bound_by(outcome),
         on_test_access=note_access,
     )
+
+
+def _straddlers(outcome: Outcome) -> Array:
+    """Positions within a given test split whose inputs stand in the training data too."""
+    prepared = outcome.prepared
+    given = prepared.raw.given_split
+    if given is None or not (given == "test").any():
+        return np.empty(0, dtype=np.int64)
+    hashes = hash_inputs(prepared.schema, prepared.raw.table)
+    copied = copies(prepared.schema, prepared.raw.table, hashes)
+    train = hashes[prepared.examples["train"].rows]
+    test = prepared.examples["test"].rows
+    found: Array = np.flatnonzero(np.isin(hashes[test], train) & copied[test])
+    return found
+
+
+def _bound_by(outcome: Outcome) -> str:
+    """What set the length of training: the 'time', the 'data', or the user by 'steps'."""
+    training = outcome.plan.training
+    if outcome.plan.budget_seconds is None:
+        return "steps"
+    return "data" if outcome.learned.result.steps >= training.most_steps else "time"
 
 
 def _costs(outcome: Outcome) -> dict[str, float]:
@@ -113,7 +139,7 @@ def _story(outcome: Outcome, shipped: Shipped) -> Story:
         task=_task_sentence(prepared),
         created=datetime.now(UTC).date().isoformat(),
         command=job.command,
-        repeat_command=f"fathom fit {shlex.quote(f'{folder}/{folders.PLAN}')}",
+        repeat_command=_repeat_command(plan.data.source, f"{folder}/{folders.PLAN}"),
         predict_command=f"fathom predict {shlex.quote(folder)} DATA -o predictions.csv",
         rows=len(prepared.raw.table),
         columns=len(prepared.schema.fields),
@@ -135,6 +161,11 @@ def _story(outcome: Outcome, shipped: Shipped) -> Story:
         fathom_version=__version__,
         replans=tuple(_events(job, "replan")),
     )
+
+
+def _repeat_command(source: str, plan: str) -> str:
+    """How to repeat the run; data that lay in memory has to be handed in again."""
+    return f"fathom fit {shlex.quote(plan)}" if source else f"fathom.fit(data, plan={plan!r})"
 
 
 def _task_sentence(prepared: Prepared) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fathom.core.errors import ArtefactError, DataError, nearest
 
-PLAN, REPORT, EVIDENCE, STORY = "plan.yaml", "report.html", "evidence.json", "story.json"
+REQUEST, PLAN, REPORT = "request.json", "plan.yaml", "report.html"
+EVIDENCE, STORY = "evidence.json", "story.json"
 SCHEMA, LOG, TEST_ACCESS, REPLANS = "schema.json", "log.jsonl", "test_access.jsonl", "replans.jsonl"
 BUNDLE, CHECKPOINTS, FAULT = "bundle", "checkpoints", "fault.txt"
 
@@ -41,7 +42,10 @@ def siblings(root: Path, name: str) -> list[Path]:
 
 
 def new_folder(root: Path, name: str) -> Path:
-    """Make NAME, or the next free NAME-2, NAME-3 …; two commands at once get different ones."""
+    """Make NAME, or the next free NAME-2, NAME-3 …; two commands at once get different ones.
+
+    Raises DataError for a name that the file system does not take.
+    """
     number = 1
     while True:
         folder = root / (name if number == 1 else f"{name}-{number}")
@@ -49,6 +53,10 @@ def new_folder(root: Path, name: str) -> Path:
             folder.mkdir()
         except FileExistsError:
             number += 1
+        except OSError as error:  # a name of 300 characters, say
+            raise DataError(
+                f"The folder {folder} cannot be made ({error.strerror}): choose another --name."
+            ) from None
         else:
             return folder
 
@@ -67,11 +75,3 @@ def find_run(run: str | Path) -> Path:
     raise ArtefactError(
         f"{run} is not a run: there is no {PLAN} in it.{nearest(Path(run).name, known)}"
     )
-
-
-def default_name(source: object) -> str:
-    """What a run is called when nobody says: after its file, folder or built-in set."""
-    if not isinstance(source, str | Path):
-        return "data"
-    path = Path(source)
-    return path.stem if path.is_file() else path.resolve().name if path.is_dir() else str(source)

@@ -49,7 +49,8 @@ class Inspection:
                 "Split",
                 f"  {self.split}",
                 "",
-                "The plan that would run (each key can be fixed with --set KEY=VALUE)",
+                "The plan that would run (--set KEY=VALUE fixes a key of network, training, task,",
+                "augmentation, and data.image_size, data.kinds.COLUMN)",
                 *("  " + line for line in to_yaml(self.plan).splitlines()),
             ]
         )

@@ -5,29 +5,32 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fathom import folders
 from fathom.core.budget import Budget
 from fathom.core.errors import FathomError, InterruptedRunError, PlanError
+from fathom.core.files import read_json, write_json
+from fathom.data.formats.memory import run_name
 from fathom.planning.plan import load_plan
-from fathom.planning.request import Request, make_request, repeat_request
+from fathom.planning.request import Asked, Request, asked_of, make_request, repeat_request
 
 
 @dataclass(frozen=True)
 class Job:
     """What was asked for, the folder that it works in, and the time that it has.
 
-    `replans` is the file of changes in mid-run that a repeated or resumed plan replays.
+    `resumed` tells whether an interrupted run is gone on with; `replans` is the file of changes in
+    mid-run that a repeated or resumed plan replays.
     """
 
     request: Request
     folder: Path
     budget: Budget
     command: str
-    resume: bool
+    resumed: bool
     replans: Path
 
     @property
@@ -52,29 +55,34 @@ def open_job(
 ) -> Job:
     """The run that a command means: a new one, a plan repeated, or an interrupted one resumed.
 
-    Raises UserError where the folder cannot be written or the plan does not fit.
+    Raises UserError where the folder cannot be written, the plan does not fit, or the interrupted
+    run was begun with other options.
     """
-    root = folders.make_root(out)
     plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
         _refuse_changes(plan_file, settings=settings, **options)
-        saved_plan = load_plan(plan_file)
-        request = repeat_request(saved_plan, device, source, test)
-        name = name or saved_plan.name
+        saved = load_plan(plan_file)
+        request = repeat_request(saved, device, source, test)
+        name = name or saved.name
     else:
         request = make_request(
             source, settings, test=test, budget_seconds=budget.seconds, device=device, **options
         )
-    run_name = folders.safe_name(name or folders.default_name(source))
-    existing = folders.siblings(root, run_name) if resume else []
-    folder = existing[-1] if existing else folders.new_folder(root, run_name)
-    saved = folder / folders.PLAN
-    if saved.exists():
+    root = folders.make_root(out)
+    request = replace(request, name=folders.safe_name(name or _default_name(source)))
+    asked = asked_of(request, plan_file)
+    found = _interrupted(root, request.name, asked) if resume else None
+    folder = found or folders.new_folder(root, request.name)
+    if found is None:
+        write_json(folder / folders.REQUEST, asked)
+    elif (folder / folders.PLAN).exists():
         # The plan of the interrupted run decides; data that lay in memory is handed in again.
-        request = repeat_request(load_plan(saved), device, source, test)
-        plan_file = saved
-    replans = (plan_file or saved).parent / folders.REPLANS
-    return Job(request, folder, budget, command, resume, replans)
+        plan_file = folder / folders.PLAN
+        request = replace(
+            repeat_request(load_plan(plan_file), device, source, test), name=request.name
+        )
+    replans = (plan_file or folder / folders.PLAN).parent / folders.REPLANS
+    return Job(request, folder, budget, command, found is not None, replans)
 
 
 @contextmanager
@@ -97,6 +105,34 @@ def accounting(job: Job) -> Iterator[None]:
         raise
 
 
+def _default_name(source: object) -> str:
+    """What a run is called when nobody says: after its file, folder or built-in set."""
+    if not isinstance(source, str | Path):
+        return "data"
+    return run_name(Path(source)) if Path(source).exists() else str(source)
+
+
+def _interrupted(root: Path, name: str, asked: Asked) -> Path | None:
+    """The newest run of this name on this source; None where there is none.
+
+    Raises PlanError where it was begun with other options: to go on would answer another question.
+    """
+    for folder in reversed(folders.siblings(root, name)):
+        if not (folder / folders.REQUEST).exists():
+            continue
+        before = read_json(folder / folders.REQUEST, Asked)
+        if before.source != asked.source:
+            continue
+        changes = before.differences(asked)
+        if changes:
+            raise PlanError(
+                f"{folder} was begun otherwise: {'; '.join(changes)}. Give the command as it was "
+                "with --resume, or leave --resume out to begin anew."
+            )
+        return folder
+    return None
+
+
 def _plan_file(source: object) -> Path | None:
     if not isinstance(source, str | Path):
         return None
@@ -117,6 +153,7 @@ def _remove_unbegun(folder: Path) -> None:
     """A run that was refused before it began leaves no folder behind."""
     if (folder / folders.PLAN).exists():
         return
-    (folder / folders.SCHEMA).unlink(missing_ok=True)
+    for name in (folders.SCHEMA, folders.REQUEST):
+        (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

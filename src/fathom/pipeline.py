@@ -15,8 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from fathom import folders
 from fathom.core.budget import Budget, parse_duration
+from fathom.core.errors import ArtefactError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress
 from fathom.core.schema import TaskName
@@ -25,7 +28,7 @@ from fathom.findings import measure
 from fathom.job import Job, accounting, open_job
 from fathom.planning.device import choose_device
 from fathom.planning.environment import describe_environment, differences
-from fathom.planning.plan import Plan, save_plan
+from fathom.planning.plan import Plan, identity_of, save_plan
 from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.resolve import resolve, supervised
 from fathom.planning.rivals import Rivals, fit_rivals
@@ -124,15 +127,35 @@ def _fit_rivals(job: Job, prepared: Prepared, progress: Progress) -> Rivals:
 
 
 def _settle(job: Job, prepared: Prepared, rivals: Rivals, progress: Progress) -> Plan:
-    """The plan that is going to run, on disk before step 1."""
+    """The plan that is going to run, on disk before step 1.
+
+    Raises ArtefactError where an interrupted run would go on with other data: what it has trained
+    on could then be what it is tested on.
+    """
     plan = job.request.plan
     if plan is None:
         plan = resolve(job.request, prepared, rivals.limits, job.budget, progress)
+    elif job.resumed and plan.data.digest != prepared.raw.digest:
+        raise ArtefactError(
+            f"The data has changed since {job.folder} was begun: restore it, or leave --resume out "
+            "to begin anew."
+        )
     else:
-        _say_differences(plan, prepared, job.request.device, progress)
+        plan = _renewed(plan, job, prepared, progress)
     if not (job.folder / folders.PLAN).exists():
         save_plan(plan, job.folder / folders.PLAN)
     return plan
+
+
+def _renewed(plan: Plan, job: Job, prepared: Prepared, progress: Progress) -> Plan:
+    """A repeated plan, stamped with the data and the machine that it runs on now."""
+    environment = describe_environment(job.request.device)
+    if plan.data.digest != prepared.raw.digest:
+        progress.say("The data is not what the plan was made for (its digest differs).")
+    for sentence in differences(plan.environment, environment):
+        progress.say(f"{sentence}: the weights may differ.")
+    data = replace(plan.data, digest=prepared.raw.digest, rows=len(prepared.raw.table))
+    return replace(plan, name=job.request.name, data=data, environment=environment)
 
 
 def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Learned:
@@ -143,17 +166,13 @@ def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Lear
     before = job.budget.elapsed
     network, result = what.fit(
         job.folder,
-        resume=job.resume,
+        resume=job.resumed,
         budget=job.budget.share(plan.seconds["training"]) if fresh else None,
         replans=load_replans(job.replans),
         progress=progress,
+        identity=identity_of(plan, prepared.splits),
     )
-    job.budget.count(result.seconds - (job.budget.elapsed - before))
+    if job.resumed:
+        earlier = result.seconds - (job.budget.elapsed - before)
+        job.budget.count(earlier + plan.seconds["before"])
     return Learned(network, what, result)
-
-
-def _say_differences(plan: Plan, prepared: Prepared, device: str, progress: Progress) -> None:
-    if plan.data.digest != prepared.raw.digest:
-        progress.say("The data is not what the plan was made for (its digest differs).")
-    for sentence in differences(plan.environment, describe_environment(device)):
-        progress.say(f"{sentence}: the weights may differ.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fathom.deployment.bundle import Bundle
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What `fathom.fit` gives back and `fathom.load` opens.
 
@@ -29,6 +29,10 @@ class Run:
     folder: Path
     evidence: tuple[Record, ...]
     story: Story
+
+    def __repr__(self) -> str:
+        """One line, for a prompt."""
+        return f"<Run {str(self.folder)!r}: {self.verdict}, {len(self.evidence)} records>"
 
     def __getitem__(self, id: str) -> Record:
         """The record with this id, such as `performance.accuracy`."""

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
+from scipy.special import softmax
 
 from fathom.baselines import (
     BASELINES,
@@ -141,6 +142,30 @@ class TestCheckBaseline:
         again = baseline_from_state(name, arrays, config)
         np.testing.assert_array_equal(values(again.predict(test)), values(baseline.predict(test)))
         assert (again.limit, again.notes) == (baseline.limit, baseline.notes)
+        assert (again.settled, again.temperature) == (baseline.settled, baseline.temperature)
+
+    def test_a_temperature_changes_how_sure_it_is_and_nothing_else(self, name, case):
+        baseline, test = fit(name, case)
+        before = baseline.predict(test)
+        soft = baseline.calibrated(2.5)
+        after = soft.predict(test)
+        assert baseline.temperature == 1.0
+        if not baseline.labels:
+            np.testing.assert_array_equal(after.values, before.values)
+            return
+        expected = softmax(np.log(before.probs) / 2.5, axis=1)
+        np.testing.assert_allclose(after.probs, expected, rtol=1e-9)
+        np.testing.assert_array_equal(after.codes, before.codes)
+        again = baseline_from_state(name, *soft.state())
+        np.testing.assert_array_equal(again.predict(test).probs, after.probs)
+        np.testing.assert_array_equal(soft.calibrated(1.0).predict(test).probs, before.probs)
+
+    def test_a_limit_that_is_too_small_is_a_mistake_of_the_plan(self, name, case):
+        if name == "constant":
+            assert fit.__wrapped__(name, case, limit=0)[0].limit == 0
+            return
+        with pytest.raises(PlanError, match=rf"baselines\.{name} is 0; it must be at least 1"):
+            fit.__wrapped__(name, case, limit=0)
 
     def test_seed_and_limit_make_it_the_same_whatever_the_clock(self, name, case):
         baseline, test = fit(name, case)
@@ -181,6 +206,59 @@ class TestCheckBaseline:
         alone = np.concatenate([values(baseline.predict(test.take([i]))) for i in range(5)])
         np.testing.assert_allclose(alone, together[:5], rtol=1e-5, atol=1e-6)
         assert len(baseline.predict(test.take(np.arange(0)))) == 0
+
+
+class Ticks:
+    """A clock that is a second further whenever it is read."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+TITLES = {
+    "linear": "The linear model",
+    "boosting": "Gradient boosting",
+    "pictures": "The linear model on picture features",
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("case", ["mixed classification 2", "mixed classification 3"])
+def test_a_fit_that_the_budget_cut_short_says_so(name, case):
+    whole, _ = fit(name, case)
+    short, test = fit.__wrapped__(name, case, budget=Budget(15, clock=Ticks()), validation=None)
+    assert whole.settled
+    assert not any("time budget" in note for note in whole.notes)
+    if name == "boosting":
+        assert not short.settled
+        assert 5 <= short.limit < whole.limit + 30
+    assert short.settled != any(
+        note.startswith(f"{TITLES[name]} was stopped by the time budget after {short.limit} rounds")
+        for note in short.notes
+    )
+    assert baseline_from_state(name, *short.state()).settled == short.settled
+
+
+def test_a_clock_that_runs_out_stops_boosting_between_rounds():
+    limits = [
+        fit.__wrapped__("boosting", "table regression", budget=Budget(seconds, clock=Ticks()))[
+            0
+        ].limit
+        for seconds in (1, 40, 80)
+    ]
+    assert limits == sorted(set(limits))
+    assert limits[0] == 5
+
+
+def test_a_temperature_must_be_above_zero():
+    baseline, _ = fit("linear", "table classification 2")
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="above zero"):
+            baseline.calibrated(wrong)
 
 
 @pytest.mark.parametrize("name", ["linear", "boosting", "pictures", "constant"])

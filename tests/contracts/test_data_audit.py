@@ -95,6 +95,12 @@ def test_leaks_are_not_looked_for_in_test_targets():
     assert by_id(audited(frame, given=given))["data.leak"].n == 200
 
 
+def test_numbers_beyond_float32_are_no_fault():
+    frame = toy()
+    frame["a"] = frame["a"] * 1e300
+    assert audited(frame).leaks == ()
+
+
 def test_a_spent_budget_is_said():
     result = audited(toy(), seconds=1e-9)
     assert result.leaks == ()
@@ -107,7 +113,7 @@ def test_duplicates_conflicts_and_straddlers():
     given = np.array(["train"] * 200 + ["test"] * 20, dtype=object)
     records = by_id(audited(frame, given=given))
     assert records["data.duplicates"].value == pytest.approx(20 / 220)
-    assert "row 200 those of row 0" in records["data.duplicates"].sentence
+    assert "row 201 those of row 1" in records["data.duplicates"].sentence
     assert records["data.conflicts"].value == pytest.approx(10 / 220)
     assert records["data.straddlers"].value == 1.0
     assert records["data.straddlers"].split == "test"
@@ -122,7 +128,7 @@ def test_missing_imbalance_small_classes_constants_identifiers():
     frame.loc[:2, "y"] = "rare"
     records = by_id(audited(frame))
     assert records["data.missing"].value == pytest.approx(0.5 / 3)
-    assert records["data.missing"].figure.data["rows"][0] == ["b", "50.0%", 250]
+    assert records["data.missing"].figure.data["rows"][0] == ["b", "50.0 %", 250]
     assert records["data.imbalance"].grade == "poor"
     assert sum(records["data.imbalance"].figure.data["values"]) == 500
     assert records["data.small_classes"].value == 1

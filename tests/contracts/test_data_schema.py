@@ -149,7 +149,7 @@ def test_task_can_be_overridden():
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        ([1.5, 2.5, 3.5, "lots"] * (N // 4), "regression", "row 3 holds 'lots'"),
+        ([1.5, 2.5, 3.5, "lots"] * (N // 4), "regression", "row 4 holds 'lots'"),
         (["one"] * N, None, "one class alone, 'one'"),
         ([5.0] * N, None, "one class alone, '5'"),
         ([None] * N, None, "no value in any row"),
@@ -174,7 +174,7 @@ def test_rows_without_target_are_dropped_and_counted():
     assert len(usable) == 40
     assert len(usable.problems) == 1
     assert "20 rows" in usable.problems[0].reason
-    assert usable.locate(2) == "row 3"
+    assert usable.locate(2) == "row 4"
 
 
 def test_too_little_data_is_refused():
@@ -186,7 +186,7 @@ def test_too_little_data_is_refused():
 def test_given_test_rows_of_an_unknown_class_are_named():
     given = np.array(["train"] * 40 + ["test"] * 20, dtype=object)
     raw = raw_of(given, x=np.arange(N) % 5, y=["a", "b"] * 20 + ["a", "c"] * 10)
-    with pytest.raises(DataError, match="row 41 has the class 'c'"):
+    with pytest.raises(DataError, match="row 42 has the class 'c'"):
         drop_unusable(raw, infer_schema(raw, target="y"))
 
 

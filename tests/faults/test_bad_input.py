@@ -115,6 +115,8 @@ CASES = {
     "plan value of another type": (good("--set", "network.depth=deep"), "network.depth"),
     "plan value out of range": (good("--set", "label_smoothing=2"), "label_smoothing"),
     "unknown network": (good("--set", "network=convnets"), "convnet"),
+    "network for pictures": (good("--set", "network=convnet"), "picture"),
+    "name too long": (good("--name", "x" * 300), "--name"),
     "unknown optimizer": (good("--set", "optimizer=adm"), "adam"),
     "unknown column to drop": (good("--drop", "agee"), "age"),
     "unknown group": (good("--group", "patient"), "patient"),
@@ -133,6 +135,13 @@ def test_mistake_gets_one_sentence_and_exit_code_2(case, command):
     assert named in errors[0]
     assert "Traceback" not in outcome.err + outcome.out
     assert not any(Path("runs").glob("*")) if Path("runs").exists() else True
+
+
+def test_a_learning_rate_that_blows_up_is_named(command):
+    outcome = command("fit", "wine", "--steps", "20", "--set", "learning_rate=1e9")
+    assert outcome.code == 2, outcome.err
+    assert "learning_rate" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 def test_rows_without_target_are_dropped_and_counted(command):

@@ -15,6 +15,7 @@ import torch
 
 import bundles
 from fathom.core import files
+from fathom.baselines.constant import Constant
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.deployment.bundle import find_bundle, load_bundle
 from fathom.deployment.manifest import FILES, entry_of
@@ -250,6 +251,13 @@ def test_baseline_arrays_that_make_no_sense(folder):
     path.write_bytes(safetensors.numpy.save({n: a.ravel()[:1] for n, a in arrays.items()}))
     seal(folder)
     refusal(folder)
+
+
+def test_a_baseline_that_answers_another_question(tmp_path):
+    number = bundles.make(bundles.people(), "weight")
+    says_a_class = Constant(np.array([0.5, 0.5]), ("yes", "no"))
+    with pytest.raises(ArtefactError, match="does not predict what 'weight' is"):
+        number.write(tmp_path / "bundle", baseline=says_a_class)
 
 
 def field(name: str, /, **changes: Any) -> Callable[[Any], None]:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -12,10 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fathom.core.errors import DataError
-from fathom.core.schema import Field, Schema
+from fathom.core.blocks import NUMBERS
+from fathom.core.budget import Budget
+from fathom.core.errors import BudgetError, DataError
+from fathom.core.schema import Field, ImageStatistics, Schema
+from fathom.data.audit import after_encoding, audit
+from fathom.data.encode import encode
 from fathom.data.formats import pictures
+from fathom.data.infer import infer_schema
+from fathom.data.learn import learn
+from fathom.data.pictures import encode_pictures
+from fathom.data.prepare import drop_unusable
 from fathom.data.read import read, read_rows
+from fathom.data.split import split
 
 
 def reason(source, **options):
@@ -255,3 +265,77 @@ def test_a_packed_idx_file_cut_short(tmp_path):
 )
 def test_objects_that_are_no_data(source, part):
     assert part in reason(source)
+
+
+def test_pictures_that_fail_at_decoding_are_taken_out_of_every_count(tmp_path):
+    generator = np.random.default_rng(0)
+    for i in range(60):
+        path = tmp_path / "cat" / f"{i}.jpg" if i < 40 else tmp_path / "dog" / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        pixels = generator.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    broken = ["cat/0.jpg", "cat/7.jpg", "dog/50.jpg"]
+    for name in broken:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:700])
+    raw = read(tmp_path)
+    schema = infer_schema(raw)
+    before = audit(raw, schema, seed=0, budget=Budget(9))
+    splits = split(raw, schema, seed=0)
+    learned = learn(schema, raw.table, splits.train)
+    unreadable = encode(raw.table, learned).unreadable
+    found, kept = after_encoding(before, raw, learned, splits, unreadable)
+    records = {record.id: record for record in found.records}
+    assert [r.id for r in found.records] == [r.id for r in before.records]
+    assert records["data.unreadable"].value == 3
+    assert "cat/0.jpg" in records["data.unreadable"].sentence
+    assert records["data.rows"].value == 57
+    assert records["data.imbalance"].figure.data["values"] == [38, 19]
+    assert records["data.small_classes"].value == 1
+    rows = np.sort(np.concatenate(list(kept.parts().values())))
+    assert [raw.locate(row) for row in np.setdiff1d(np.arange(60), rows)] == broken
+    counts = ", ".join(f"{len(part)} {name}" for name, part in kept.parts().items())
+    assert kept.how == f"{counts}; stratified by class; 3 unreadable rows left out."
+    assert after_encoding(before, raw, learned, splits, {}) == (before, splits)
+
+
+@pytest.mark.parametrize("values", [["1e200"], ["inf", "-inf"], ["1e308", "-1e308"], ["1" * 60]])
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_all_bounds_are_far_and_infinite_ones_missing(tmp_path, values, regression):
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(200, 2)), columns=["a", "b"]).astype(object)
+    frame["y"] = generator.normal(size=200)
+    if not regression:
+        frame["y"] = np.where(frame["y"] > 0, "up", "down")
+    frame.loc[range(len(values)), "b"] = values
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    raw = read(tmp_path / "t.csv")
+    schema = infer_schema(raw, target="y")
+    audit(drop_unusable(raw, schema), schema, seed=0, budget=Budget(9))
+    schema = learn(schema, raw.table, np.arange(len(raw)))
+    encoded = encode(raw.table, schema).examples.inputs[NUMBERS][: len(values), 1]
+    expected = [np.nan if "inf" in v else -4.0 if "-" in v else 4.0 for v in values]
+    assert encoded.tolist() == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_target_beyond_all_bounds_is_named():
+    frame = pd.DataFrame({"a": np.arange(50.0) ** 2, "y": np.arange(50) / 7})
+    frame.loc[6, "y"] = 1e200
+    raw = read(frame)
+    schema = infer_schema(raw, target="y")
+    with pytest.raises(DataError, match=r"row 7 has 1e\+200 as its 'y'"):
+        drop_unusable(raw, schema)
+
+
+def test_pictures_that_take_too_long_to_read_are_refused_at_once(tmp_path):
+    picture(tmp_path / "0.png", (40, 40))
+    column = pd.Series([str(tmp_path / "0.png")] * 5000, dtype="str")
+    statistics = ImageStatistics(8, 8, 3, (0.0,) * 3, (1.0,) * 3)
+    seconds = iter(np.arange(0.0, 1000.0, 10.0))  # a clock of which each look takes 10 s
+    budget = Budget(100.0, clock=lambda: float(next(seconds)))
+    with pytest.raises(BudgetError, match="Reading the 5,000 pictures takes about") as caught:
+        encode_pictures(column, statistics, budget=budget)
+    minutes = re.search(r"--budget (\d+)m", str(caught.value))
+    assert minutes is not None
+    assert int(minutes.group(1)) * 60 >= 3 * 10 * 50
+    assert len(encode_pictures(column[:200], statistics, budget=Budget(600.0))[0]) == 200

@@ -15,10 +15,12 @@ from fathom.core.errors import DataError
 from fathom.core.schema import ImageStatistics, Schema
 from fathom.data import cells
 from fathom.data.encode import encode, input_spec, output_spec, standardise
+from fathom.data.hashing import hash_inputs
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn, learn_number
 from fathom.data.pictures import box_of, decode
 from fathom.data.raw import Raw
+from fathom.data.read import read
 from fathom.data.table import Table
 
 N = 80
@@ -294,3 +296,25 @@ def test_a_large_photograph_decoded_small_is_like_the_full_one(tmp_path):
 )
 def test_boxes_keep_area_and_shape(shape, box):
     assert box_of(*shape, 64) == box
+
+
+@pytest.mark.parametrize("word", [*cells.MISSING, "None", "NONE", "NaN", "N/A", "Null", "NaT"])
+def test_the_same_rows_from_csv_parquet_and_memory_are_encoded_the_same(tmp_path, word):
+    generator = np.random.default_rng(0)
+    number = generator.normal(size=N).astype(object)
+    number[::50] = word
+    color = generator.choice(np.array(["red", "blue", word], dtype=object), N)
+    frame = pd.DataFrame({"number": number, "color": color, "y": ["b", "a"] * (N // 2)})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.astype(str).to_parquet(tmp_path / "t.parquet")
+    raws = [read(source) for source in (tmp_path / "t.csv", tmp_path / "t.parquet", frame)]
+    schemas = [learned(raw) for raw in raws]
+    codes = [encode(raw.table, schemas[0]).examples for raw in raws]
+    hashes = [hash_inputs(schemas[0], raw.table) for raw in raws]
+    for schema, examples, of_rows in zip(schemas, codes, hashes, strict=True):
+        assert [f.statistics for f in schema.fields] == [f.statistics for f in schemas[0].fields]
+        assert np.array_equal(examples.inputs[NUMBERS], codes[0].inputs[NUMBERS], equal_nan=True)
+        assert np.array_equal(examples.inputs[CATEGORIES], codes[0].inputs[CATEGORIES])
+        assert np.array_equal(of_rows, hashes[0])
+    missing = examples.inputs[CATEGORIES][:, 0] == 0
+    assert np.array_equal(missing, color == word)

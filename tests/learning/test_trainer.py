@@ -169,6 +169,12 @@ def test_divergence_rolls_back_to_half_the_learning_rate(tmp_path: Path) -> None
     assert steps == sorted(set(steps))
 
 
+def test_divergence_under_a_budget_rolls_back_too(tmp_path: Path) -> None:
+    run = descend(lambda network: square(network) * float("nan"), rate=0.1)
+    with pytest.raises(PlanError, match="learning_rate"):
+        run.trainer(tmp_path, budget=Budget(60)).fit()
+
+
 def test_endless_nan_is_bounded_and_said(tmp_path: Path) -> None:
     run = descend(lambda network: square(network) * float("nan"), rate=0.1)
     before = weights(run)

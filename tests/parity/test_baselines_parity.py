@@ -6,10 +6,11 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 from fathom.baselines import fit_baseline
-from fathom.baselines.base import one_thread, probabilities
-from fathom.baselines.boosting import CategoryCodes
+from fathom.baselines.base import probabilities
+from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.linear import ScalarEncoder
 from fathom.baselines.pictures import describe, hog
 from fathom.baselines.trees import Forest, from_sklearn
@@ -20,7 +21,7 @@ from fathom.core.schema import CategoryStatistics, Field, Schema
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    with one_thread("openmp"), one_thread("blas"):
+    with threadpool_limits(1):
         yield
 
 
@@ -81,23 +82,35 @@ def test_trees_predict_as_scikit_learn_does(classes, leaves):
     )
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_growing_in_chunks_gives_the_trees_of_one_go(classes, monkeypatch):
-    categories, numbers, signal = table(1500, 4)
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_watching_and_threads_do_not_change_a_tree(classes):
+    # Over 10,000 rows, of which scikit-learn draws a sample for whoever watches.
+    categories, numbers, signal = table(12_000, 4)
     inputs = {"numbers": numbers[1:].astype(np.float32), "categories": categories[1:] + 1}
-    targets = np.digitize(signal[1:], np.quantile(signal, np.arange(1, classes) / classes))
-    examples = Examples(inputs, targets, np.arange(1499))
+    targets = signal[1:]
+    if classes:
+        targets = np.digitize(targets, np.quantile(targets, np.arange(1, classes) / classes))
+    examples = Examples(inputs, targets, np.arange(11_999))
+    train, validation = examples.take(np.arange(11_000)), examples.take(np.arange(11_000, 11_999))
+    target = Schema("regression", (Field("y", "number", "target", ""),))
 
-    def fit(**options):
-        options = {"seed": 0, "budget": Budget(20)} | options
-        labels = schema("abc"[:classes])
-        return fit_baseline("boosting", examples, labels, "classification", **options)
+    def fit(threads, **options):
+        with threadpool_limits(threads, "openmp"):
+            return fit_baseline(
+                "boosting",
+                train,
+                schema("abc"[:classes]) if classes else target,
+                "classification" if classes else "regression",
+                seed=0,
+                **options,
+            )
 
-    monkeypatch.setattr("fathom.baselines.boosting.FIRST_CHUNK", 7)
-    chunks = fit()
-    assert chunks.limit > 7
-    one_go = fit(limit=chunks.limit)
-    np.testing.assert_array_equal(chunks.raw(examples), one_go.raw(examples))
+    watched = fit(1, budget=Budget(60), validation=validation)
+    assert watched.settled
+    plain = fit(2, budget=Budget(1e-9), limit=watched.limit)
+    assert watched.limit == plain.limit > 7
+    for name, array in watched.trees.arrays().items():
+        np.testing.assert_array_equal(array, plain.trees.arrays()[name], err_msg=name)
 
 
 def test_category_codes_keep_the_frequent_and_merge_the_rare():

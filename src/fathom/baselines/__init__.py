@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fathom.baselines.base import Baseline
+from fathom.baselines.base import Baseline, check_limit
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.constant import Constant
 from fathom.baselines.linear import Linear
@@ -46,8 +46,13 @@ def fit_baseline(
     limit: int | None = None,
     validation: Examples | None = None,
 ) -> Baseline:
-    """Fit the baseline called `name`; see `Baseline.fit`. Raises PlanError for an unknown name."""
-    return BASELINES[name].fit(
+    """Fit the baseline called `name`; see `Baseline.fit`.
+
+    Raises PlanError for an unknown name, or a limit that is too small.
+    """
+    kind = BASELINES[name]
+    check_limit(kind, limit)
+    return kind.fit(
         train,
         schema,
         task_name,

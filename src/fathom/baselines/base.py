@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -12,7 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.budget import Budget
-from fathom.core.errors import DataError
+from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
 from fathom.core.schema import Schema, TaskName
@@ -26,17 +27,28 @@ class Baseline(ABC):
     `labels` are the class names, empty for regression. `limit` is how far fitting went, in the
     method's own unit (iterations, rounds); handed to `fit`, it makes a repeat exact whatever the
     clock says. `notes` are sentences about the fit that a reader should know (a solver that did not
-    converge, rows that were left out).
+    converge, rows that were left out). `settled` is False where the time budget cut the fitting
+    short, so that more time could have made a better model; True where it ended by itself, or at
+    the limit that was asked for. `temperature` divides the logits of classes; see `calibrated`.
     """
 
     name: ClassVar[str]
+    least_limit: ClassVar[int] = 1
 
     def __init__(
-        self, labels: tuple[str, ...], *, limit: int = 0, notes: tuple[str, ...] = ()
+        self,
+        labels: tuple[str, ...],
+        *,
+        limit: int = 0,
+        notes: tuple[str, ...] = (),
+        settled: bool = True,
+        temperature: float = 1.0,
     ) -> None:
         self.labels = labels
         self.limit = limit
         self.notes = notes
+        self.settled = settled
+        self.temperature = temperature
 
     @classmethod
     @abstractmethod
@@ -75,11 +87,29 @@ class Baseline(ABC):
         raw = self.raw(examples)
         if not self.labels:
             return NumberPrediction(raw[:, 0])
-        return ClassPrediction(self.labels, probabilities(raw))
+        return ClassPrediction(self.labels, probabilities(raw / self.temperature))
+
+    def calibrated(self, temperature: float) -> Self:
+        """A copy whose class probabilities are softmax(log p / temperature).
+
+        p are the probabilities at temperature 1, whatever this one's own temperature is. Numbers
+        stay as they are. Raises ValueError for a temperature that is not finite and above zero.
+        """
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"a temperature must be finite and above zero, not {temperature}")
+        twin = copy.copy(self)
+        twin.temperature = float(temperature)
+        return twin
 
     def config(self) -> dict[str, Any]:
         """The JSON values that every baseline has; `common` reads them back."""
-        return {"labels": list(self.labels), "limit": self.limit, "notes": list(self.notes)}
+        return {
+            "labels": list(self.labels),
+            "limit": self.limit,
+            "notes": list(self.notes),
+            "settled": self.settled,
+            "temperature": self.temperature,
+        }
 
 
 def common(config: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +118,18 @@ def common(config: dict[str, Any]) -> dict[str, Any]:
         "labels": tuple(config["labels"]),
         "limit": config["limit"],
         "notes": tuple(config["notes"]),
+        "settled": bool(config["settled"]),
+        "temperature": float(config["temperature"]),
     }
+
+
+def check_limit(kind: type[Baseline], limit: int | None) -> None:
+    """Raise PlanError where a plan's limit is below what the method needs."""
+    if limit is not None and limit < kind.least_limit:
+        raise PlanError(
+            f"The plan's baselines.{kind.name} is {limit}; it must be at least "
+            f"{kind.least_limit}, or null to fit as long as it helps."
+        )
 
 
 def probabilities(raw: Array) -> Array:
@@ -108,13 +149,9 @@ def loss(raw: Array, targets: Array, labels: tuple[str, ...]) -> float:
     return float(-np.log(np.maximum(right, np.finfo(np.float64).tiny)).mean())
 
 
-def one_thread(library: Literal["blas", "openmp"]) -> AbstractContextManager[Any]:
-    """A context in which the library computes on one thread.
-
-    Threads that wait for each other after every short piece of work are ten to a hundred times
-    slower than one thread where anything else takes a core.
-    """
-    limits: AbstractContextManager[Any] = threadpool_limits(1, library)
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """A context in which NumPy's and SciPy's linear algebra computes on one thread."""
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
     return limits
 
 

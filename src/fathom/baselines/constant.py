@@ -10,7 +10,7 @@ from fathom.baselines.base import Baseline, State, common
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError
 from fathom.core.examples import Examples
-from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.prediction import Array
 from fathom.core.schema import Schema, TaskName
 
 
@@ -18,6 +18,7 @@ class Constant(Baseline):
     """Says the same of every example. `values` (K,) class frequencies, or (1,) the mean."""
 
     name = "constant"
+    least_limit = 0  # there is nothing to stop
 
     def __init__(self, values: Array, labels: tuple[str, ...], **common: Any) -> None:
         super().__init__(labels, **common)
@@ -50,11 +51,6 @@ class Constant(Baseline):
             with np.errstate(divide="ignore"):  # a class that never occurred: minus infinity
                 values = np.log(values)
         return np.tile(values, (len(examples), 1))
-
-    def predict(self, examples: Examples) -> Prediction:
-        """The frequencies themselves, or the mean."""
-        rows = np.tile(self.values, (len(examples), 1))
-        return ClassPrediction(self.labels, rows) if self.labels else NumberPrediction(rows[:, 0])
 
     def state(self) -> State:
         """One array."""

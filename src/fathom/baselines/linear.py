@@ -135,7 +135,7 @@ class Linear(Baseline):
             held_out = (_encoded(validation, encoder), validation.targets)
         data = Data(lambda n: inputs[:n], targets[order], held_out, labels)
         fit = fit_rounds(data, PENALTIES, budget, limit)
-        notes = fit_notes(fit, len(train))
+        notes = fit_notes("The linear model", fit, len(train))
         return cls(
             encoder,
             fit.weights,
@@ -143,6 +143,7 @@ class Linear(Baseline):
             penalty=fit.penalty,
             limit=fit.rounds,
             notes=notes,
+            settled=not fit.stopped,
         )
 
     def raw(self, examples: Examples) -> Array:
@@ -175,11 +176,16 @@ def _encoded(examples: Examples, encoder: ScalarEncoder) -> Any:
     return encoder.encode(numbers_of(examples), categories_of(examples))
 
 
-def fit_notes(fit: Fit, total: int) -> tuple[str, ...]:
-    """Sentences about a fit that saw `fit.rows` of `total` rows."""
+def fit_notes(title: str, fit: Fit, total: int) -> tuple[str, ...]:
+    """Sentences about a fit of the model called `title`, which saw `fit.rows` of `total` rows."""
     notes = []
-    if not fit.settled:
-        notes.append("The solver stopped before it converged.")
+    if fit.stopped:
+        notes.append(
+            f"{title} was stopped by the time budget after {fit.rounds} rounds of its solver; "
+            "with more time it could be better."
+        )
+    elif not fit.converged:
+        notes.append(f"The solver of {title[0].lower()}{title[1:]} stopped before it converged.")
     if fit.rows < total:
-        notes.append(f"Fitted on {fit.rows:,} of {total:,} rows, drawn at random.")
+        notes.append(f"{title} was fitted on {fit.rows:,} of {total:,} rows, drawn at random.")
     return tuple(notes)

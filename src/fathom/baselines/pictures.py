@@ -204,7 +204,7 @@ class Pictures(Baseline):
             held_out = (inputs, known_targets(chosen, ()))
         data = Data(features, targets[order], held_out, labels)
         fit = fit_rounds(data, PENALTIES, budget, limit)
-        notes = fit_notes(fit, len(train))
+        notes = fit_notes("The linear model on picture features", fit, len(train))
         return cls(
             fit.weights,
             features.mean,
@@ -213,6 +213,7 @@ class Pictures(Baseline):
             penalty=fit.penalty,
             limit=fit.rounds,
             notes=notes,
+            settled=not fit.stopped,
         )
 
     def raw(self, examples: Examples) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from fathom.baselines.base import loss, one_thread, spread_classes
+from fathom.baselines.base import loss, one_blas_thread, spread_classes
 from fathom.core.budget import Budget
 from fathom.core.prediction import Array
 
@@ -59,15 +59,17 @@ class Weights:
 class Fit:
     """The best weights found, their penalty, and how many rounds were run in all.
 
-    `settled` says whether more rounds would not have changed them: the solver converged, or
-    validation no longer improved. `rows` is how many rows the last round saw.
+    `converged` says whether more rounds would not have changed them: the solver found the optimum,
+    or validation no longer improved. `rows` is how many rows the last round saw. `stopped` says
+    whether the budget ended the fitting before that on all rows.
     """
 
     weights: Weights
     penalty: float
     rounds: int
-    settled: bool
+    converged: bool
     rows: int
+    stopped: bool
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,13 @@ def fit_rounds(data: Data, penalties: Sequence[float], budget: Budget, limit: in
     """
     solver = _Logistic(data) if data.labels else _Ridge(data)
     tried: list[_Tried] = []
-    rounds, rows = 0, 0
+    rounds, rows, hurried = 0, 0, False
     for penalty, size in _plan(penalties, data):
         if tried and tried[-1].settled and (penalty, size) == (tried[-1].penalty, rows):
             continue
         expected = solver.seconds_per_row * size
-        if rounds and (rounds >= limit if limit is not None else expected > budget.remaining):
+        hurried = limit is None and rounds > 0 and expected > budget.remaining
+        if hurried or rounds == limit:
             break
         before = tried[-1].loss if tried and penalty == tried[-1].penalty else math.inf
         weights, converged = solver.step(penalty, size)
@@ -116,7 +119,8 @@ def fit_rounds(data: Data, penalties: Sequence[float], budget: Budget, limit: in
         tried = [*replaced, _Tried(penalty, weights, now, converged or stale)]
         rounds, rows = rounds + 1, size
     best = min(tried, key=lambda entry: entry.loss)
-    return Fit(best.weights, best.penalty, rounds, best.settled, rows)
+    stopped = hurried and not (best.settled and rows == len(data.targets))
+    return Fit(best.weights, best.penalty, rounds, best.settled, rows, stopped)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class _Solver(ABC):
         inputs = self._data.features(rows)
         # These products are narrow: a second thread gains little. One thread also gives the same
         # sums on every machine.
-        with one_thread("blas"):
+        with one_blas_thread():
             result = self._solve(inputs, self._data.targets[:rows], penalty)
         self.seconds_per_row = (time.perf_counter() - started) / rows
         return result

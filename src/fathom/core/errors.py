@@ -7,6 +7,7 @@ FathomError
 │   ├── PlanError        an option or plan key that does not fit
 │   │   └── BudgetError  a budget that does not parse or does not suffice
 │   ├── ArtefactError    a run folder, bundle or checkpoint that is damaged or foreign
+│   ├── StorageError     a disk that is full, over its quota or read-only
 │   └── MissingExtraError     an optional package is not installed
 └── InterruptedRunError          Ctrl-C after everything was saved: exit code 130
 """
@@ -47,6 +48,17 @@ class BudgetError(PlanError):
 
 class ArtefactError(UserError):
     """A run folder, bundle or checkpoint that is damaged, incomplete or of another format."""
+
+
+class StorageError(UserError):
+    """A disk that takes nothing more: `reason` says why, `way_out` what mends it."""
+
+    def __init__(self, file: object, reason: str, way_out: str) -> None:
+        super().__init__(
+            f"{reason}: {file} could not be written. {way_out}, then give the same command with "
+            "--resume."
+        )
+        self.reason, self.way_out = reason, way_out
 
 
 class MissingExtraError(UserError):

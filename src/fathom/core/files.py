@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -12,13 +13,22 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fathom.core.errors import ArtefactError
+from fathom.core.errors import ArtefactError, StorageError
+
+# What the user can mend, and how; every other OSError stays what it is.
+REFUSALS = {
+    errno.ENOSPC: ("The disk is full", "Free some space"),
+    errno.EDQUOT: ("The disk quota is used up", "Free some space"),
+    errno.EROFS: ("The disk is read-only", "Make it writable"),
+}
 
 T = TypeVar("T")
 
 
 def fsync_folder(folder: Path) -> None:
     """Flush a folder's entries, without which a rename may be lost in a power cut."""
+    if os.name == "nt":
+        return  # Windows opens no folder, and keeps its entries safe by itself
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -26,18 +36,38 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`: a reader sees the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """While `path` is written: a disk that is full or read-only becomes a StorageError naming it.
+
+    Nested, the outermost path is named.
+    """
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+        yield
+    except StorageError as error:
+        raise StorageError(path, error.reason, error.way_out) from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise StorageError(path, *REFUSALS[error.errno]) from None
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: a reader sees the old file or the new one, never a part.
+
+    Raises StorageError where the disk is full or read-only.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with storing(path):
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        fsync_folder(path.parent)
 
 
 @contextmanager
@@ -45,18 +75,19 @@ def replacing(folder: Path) -> Iterator[Path]:
     """A hidden folder to write into, which takes the place of `folder` when the block succeeds.
 
     Until then whatever stands at `folder` is untouched; after an error it still is. The files must
-    be flushed by whoever writes them (`write_atomic` does).
+    be flushed by whoever writes them (`write_atomic` does). Raises StorageError, naming `folder`.
     """
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     before = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        _take_place(beside, folder, before)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    fsync_folder(folder.parent)
+    with storing(folder):
+        beside.mkdir(parents=True)
+        try:
+            yield beside
+            _take_place(beside, folder, before)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        fsync_folder(folder.parent)
     shutil.rmtree(before, ignore_errors=True)
 
 
@@ -74,8 +105,8 @@ def _take_place(beside: Path, folder: Path, before: Path) -> None:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON line."""
-    with path.open("ab") as file:
+    """Append one JSON line. Raises StorageError where the disk is full or read-only."""
+    with storing(path), path.open("ab") as file:
         file.write(msgspec.json.encode(value) + b"\n")
 
 

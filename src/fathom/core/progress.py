@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -35,9 +33,3 @@ class Silent:
     def say(self, sentence: str) -> None:
         """Keep the sentence."""
         self.sentences.append(sentence)
-
-
-@contextmanager
-def quiet(progress: Progress | None) -> Iterator[Progress]:
-    """`progress`, or a silent one where none is given."""
-    yield progress if progress is not None else Silent()

@@ -16,8 +16,11 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 
-MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "<na>", "nat", "null"})
-"""Texts that stand for a missing value, in lower case."""
+MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "<na>", "nat", "null", "none"})
+"""Texts that stand for a missing value, in lower case, whatever they were read from."""
+
+LARGEST = 1e36
+"""No number is taken as farther from zero: its square must fit float64, its range float32."""
 
 ISO = "ISO8601"
 UNIX = "unix seconds"
@@ -86,8 +89,13 @@ def numbers(column: pd.Series[Any]) -> Array:
         values = np.array(column.to_numpy(dtype=np.float64, na_value=np.nan))
     else:
         values = by_distinct(column, parse_numbers)
-    values[~np.isfinite(values)] = np.nan
-    return values
+    return bounded(values)
+
+
+def bounded(values: Array) -> Array:
+    """Numbers that can be computed with: infinite ones are missing, huge ones are ±1e36."""
+    clipped = np.clip(values, -LARGEST, LARGEST)
+    return np.where(np.isfinite(values), clipped, np.nan)
 
 
 def seconds(column: pd.Series[Any], layout: str | None) -> Array:
@@ -122,9 +130,7 @@ def scalars(table: Any, name: str) -> pd.Series[Any]:
 def parse_numbers(distinct: Array) -> Array:
     """Texts (k,) as float64, NaN where they are no finite number."""
     numbers = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
-    values = np.array(numbers, dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
-    return values
+    return bounded(np.array(numbers, dtype=np.float64))
 
 
 def _since_1970(times: pd.Series[Any]) -> Array:

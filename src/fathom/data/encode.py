@@ -22,6 +22,7 @@ from fathom.core.blocks import (
     InputSpec,
     NumbersBlock,
 )
+from fathom.core.budget import Budget
 from fathom.core.errors import DataError, nearest
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
@@ -97,12 +98,18 @@ def output_spec(schema: Schema) -> OutputSpec:
 
 
 def encode(
-    table: Table, schema: Schema, *, targets: bool = True, progress: Progress | None = None
+    table: Table,
+    schema: Schema,
+    *,
+    targets: bool = True,
+    progress: Progress | None = None,
+    budget: Budget | None = None,
 ) -> Encoded:
     """All rows of `table`, in order. Targets are None where they are not asked for or not there.
 
     Raises DataError where an input column is missing, or where a target cannot be encoded (none in
-    a row, or a class that training never saw).
+    a row, or a class that training never saw), and BudgetError where decoding all pictures would
+    take more than 60 % of what is left of `budget`.
     """
     _require_columns(table, schema)
     inputs: dict[str, Array] = {}
@@ -112,7 +119,7 @@ def encode(
     if schema.of_kind("category", "boolean"):
         inputs[CATEGORIES] = _categories(table, schema)
     for field in schema.of_kind("image"):
-        pictures, reasons = encode_pictures(table[field.name], _image(field), progress)
+        pictures, reasons = encode_pictures(table[field.name], _image(field), progress, budget)
         inputs[field.name] = pictures
         unreadable.update(reasons)
     known = targets and schema.target.name in table
@@ -214,6 +221,6 @@ def _require_columns(table: Table, schema: Schema) -> None:
 def _require_targets(schema: Schema, missing: Array) -> None:
     if missing.any():
         raise DataError(
-            f"Row {int(missing.argmax())} has no usable value of the target "
-            f"{schema.target.name!r} ({int(missing.sum()):,} rows in all): leave them out."
+            f"Row {int(missing.argmax()) + 1} has no usable value of the target "
+            f"{schema.target.name!r} ({int(missing.sum()):,} such rows in all): leave them out."
         )

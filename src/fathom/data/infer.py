@@ -143,10 +143,11 @@ def _roles(
 ) -> dict[str, Role]:
     """The roles that were asked for, by column; each column has one at most."""
     if all(others.values()):
-        raise PlanError("--group and --order exclude each other: give the one that matters more.")
+        raise PlanError("--group and --time exclude each other: give the one that matters more.")
     wanted: list[tuple[str, Role, str]] = [(target, "target", "--target")]
     wanted += [(name, "ignored", "--drop") for name in drop]
-    wanted += [(name, role, f"--{role}") for role, name in others.items() if name is not None]
+    options = {"group": "--group", "order": "--time"}
+    wanted += [(name, role, options[role]) for role, name in others.items() if name is not None]
     roles: dict[str, Role] = {}
     for name, role, option in wanted:
         _require_column(raw, name, option)
@@ -171,7 +172,7 @@ def _require_column(raw: Raw, name: str, option: str) -> None:
 
 def _require_known_kinds(raw: Raw, kinds: Mapping[str, Kind]) -> None:
     for name, kind in kinds.items():
-        _require_column(raw, name, "--kind")
+        _require_column(raw, name, f"--set data.kinds.{name}={kind}")
         _require_kind(name, kind)
 
 
@@ -238,7 +239,7 @@ def _with_role(name: str, finding: Finding, role: Role | None) -> Field:
     if role == "order":
         if kind not in ("number", "time"):
             raise DataError(
-                f"Column {name!r} cannot order the rows (--order): it is neither a number nor a "
+                f"Column {name!r} cannot order the rows (--time): it is neither a number nor a "
                 f"time but {reason}."
             )
         return Field(name, kind, role, f"older rows train, newer rows test ({reason})", layout)
@@ -251,5 +252,5 @@ def _require_inputs(raw: Raw, schema: Schema) -> None:
     ignored = "; ".join(f"{f.name}: {f.reason}" for f in schema.fields if f.role == "ignored")
     raise DataError(
         f"{raw.name} has no column left to learn from ({ignored or 'it has only its target'}). "
-        "Add columns, or say that one is of use with --kind COLUMN=KIND."
+        "Add columns, or say that one is of use with --set data.kinds.COLUMN=KIND."
     )

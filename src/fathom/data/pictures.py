@@ -6,6 +6,7 @@ distorted, and what is lost is the rim, where objects rarely are.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from fathom.core.errors import DataError
+from fathom.core.budget import Budget, format_duration
+from fathom.core.errors import BudgetError, DataError
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import ImageStatistics
@@ -26,7 +28,9 @@ DEFAULT_SIZE = 64
 SAMPLE = 2000  # arrays from which channels, mean and deviation are learned
 FILE_SAMPLE = 500  # the same for files, which must be decoded: two million pixels and more
 GREY_TOLERANCE = 2  # levels between channels that a JPEG of a grey picture may show
-CHUNK = 256
+CHUNK = 100  # the first one shows how long all will take
+READING_SHARE = 0.6  # of the budget that is left: above it, too little remains to learn in
+ADVISED = 3.0  # times the reading: the budget that is named instead
 _ORIENTATION, _FIRST_TURNED = 274, 5  # the EXIF tag, and its values for pictures on their side
 
 
@@ -57,19 +61,23 @@ def learn_pictures(name: str, column: Column, image_size: int | None) -> ImageSt
 
 
 def encode_pictures(
-    column: Column, statistics: ImageStatistics, progress: Progress | None = None
+    column: Column,
+    statistics: ImageStatistics,
+    progress: Progress | None = None,
+    budget: Budget | None = None,
 ) -> tuple[Array, dict[int, str]]:
     """Pictures as (n, channels, height, width) uint8, and the rows that cannot be read with why.
 
     The pixels of an unreadable picture are zeros. Arrays (n, H, W[, C]) of the wanted size are only
-    transposed.
+    transposed. Raises BudgetError as soon as the first pictures show that reading all of them takes
+    more than 60 % of what is left of `budget`.
     """
     if not isinstance(column, pd.Series) and _fits(column, statistics):
         return _transposed(column, statistics.channels), {}
     shape = (len(column), statistics.channels, statistics.height, statistics.width)
     pixels = np.zeros(shape, dtype=np.uint8)
     unreadable: dict[int, str] = {}
-    for row, picture in _in_threads(column, statistics, progress):
+    for row, picture in _in_threads(column, statistics, progress, budget):
         if isinstance(picture, str):
             unreadable[row] = picture
         else:
@@ -78,16 +86,32 @@ def encode_pictures(
 
 
 def _in_threads(
-    column: Column, statistics: ImageStatistics, progress: Progress | None
+    column: Column, statistics: ImageStatistics, progress: Progress | None, budget: Budget | None
 ) -> Iterator[tuple[int, Array | str]]:
     cells = list(column)
     workers = min(16, os.cpu_count() or 1)
     shown = progress or Silent()
+    begun, before = (budget.elapsed, budget.remaining) if budget else (0.0, 0.0)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cells), CHUNK):
             chunk = cells[start : start + CHUNK]
             yield from enumerate(pool.map(lambda c: _decode_or_reason(c, statistics), chunk), start)
             shown.advance(start + len(chunk), len(cells), "pictures")
+            if budget and not start:
+                seconds = (budget.elapsed - begun) * len(cells) / len(chunk)
+                _require_time(len(cells), seconds, before, begun)
+
+
+def _require_time(pictures: int, seconds: float, left: float, spent: float) -> None:
+    """Raise BudgetError where reading would leave too little of the budget to learn in."""
+    if seconds <= READING_SHARE * left:
+        return
+    enough = math.ceil((spent + ADVISED * seconds) / 60)
+    raise BudgetError(
+        f"Reading the {pictures:,} pictures takes about {format_duration(seconds)}, but "
+        f"{format_duration(left)} are left of the budget, in which to learn as well: give "
+        f"--budget {enough}m, or fewer or smaller pictures."
+    )
 
 
 def _decode_or_reason(cell: Any, statistics: ImageStatistics) -> Array | str:
@@ -105,6 +129,8 @@ def decode(cell: Any, statistics: ImageStatistics) -> Array:
     box = (statistics.width, statistics.height)
     if isinstance(cell, np.ndarray):
         image = Image.fromarray(cell)
+    elif not isinstance(cell, str | bytes):
+        raise DataError("is empty where a picture's file should be named")
     else:
         image = open_picture(cell, at_least=2 * max(box))  # twice, so that scaling still averages
     if image.mode == "RGBA":
@@ -170,7 +196,7 @@ def _sizes(sample: pd.Series[Any]) -> list[tuple[int, int]]:
     A file that is damaged is passed over: `encode_pictures` names it.
     """
     sizes = []
-    for cell in sample.iloc[:: max(1, len(sample) // 200)]:
+    for cell in sample.dropna().iloc[:: max(1, len(sample) // 200)]:
         try:
             with Image.open(cell, formats=FORMATS) as image:
                 turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED

@@ -20,7 +20,8 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
     """The rows that have a target; those without are counted in one Problem for each given split.
 
     Raises DataError where fewer than 10 rows are left to train on, where the target has one class
-    or one value alone, or where given test rows have a class that the training rows lack.
+    or one value alone or a number beyond 1e36, or where given test rows have a class that the
+    training rows lack.
     """
     values = target_values(raw, schema)
     present = pd.notna(values)
@@ -28,6 +29,7 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
         problems = _missing_targets(raw, schema.target.name, ~present)
         raw, values = raw.take(present), values[present]
         raw = replace(raw, problems=(*raw.problems, *problems))
+    _require_size(raw, schema, values)
     _require_rows(raw, schema, _training(raw))
     _require_variety(raw, schema, values, _training(raw))
     return raw
@@ -59,6 +61,17 @@ def _missing_targets(raw: Raw, target: str, missing: Array) -> list[Problem]:
             )
         )
     return problems
+
+
+def _require_size(raw: Raw, schema: Schema, values: Array) -> None:
+    if schema.task == "classification" or not (huge := np.abs(values) >= cells.LARGEST).any():
+        return
+    row = int(huge.argmax())
+    column = cells.scalars(raw.table, schema.target.name)
+    raise DataError(
+        f"{raw.locate(row)} has {column.iloc[row]} as its {schema.target.name!r}, a number too "
+        "large to be learned: correct it, or leave the cell empty and the row is left out."
+    )
 
 
 def _require_rows(raw: Raw, schema: Schema, training: Array) -> None:

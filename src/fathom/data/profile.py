@@ -89,7 +89,7 @@ def profile(name: str, column: pd.Series[Any]) -> Profile:
         finite = column.where(np.isfinite(cells.numbers(column)))
         raw_codes, raw_distinct = pd.factorize(finite if finite.isna().any() else column)
         codes, distinct = np.asarray(raw_codes), np.asarray(raw_distinct)
-        values = distinct.astype(np.float64)
+        values = cells.bounded(distinct.astype(np.float64))
     else:
         codes, distinct = cells.codes_and_texts(column)
         values = cells.parse_numbers(distinct)

@@ -21,8 +21,8 @@ class Problem:
 
 
 def row_number(row: int) -> str:
-    """Name a row that comes from no file."""
-    return f"row {row}"
+    """Name a row that comes from no file; people count from 1."""
+    return f"row {row + 1}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError, nearest
-from fathom.core.progress import Progress, quiet
+from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Schema
 from fathom.data.formats import FORMATS, Format, memory
 from fathom.data.raw import Raw
@@ -38,14 +38,13 @@ def read(
     second source with the same columns, whose rows become the given test split. `target` is only
     checked to be there. Raises DataError with one sentence for anything that cannot be read.
     """
-    with quiet(progress) as shown:
-        raw = _read_one(source, labelled=True, progress=shown)
-        if target is not None:
-            _demand(raw, [target], "the target")
-        if test is not None:
-            other = _read_one(test, labelled=True, progress=shown)
-            raw = join(raw, other, progress=shown)
-    return raw
+    shown = progress or Silent()
+    raw = _read_one(source, labelled=True, progress=shown)
+    if target is not None:
+        _demand(raw, [target], "the target")
+    if test is None:
+        return raw
+    return join(raw, _read_one(test, labelled=True, progress=shown), progress=shown)
 
 
 def read_rows(source: object, schema: Schema, progress: Progress | None = None) -> Raw:
@@ -54,8 +53,7 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
     A folder of pictures may be flat, and one picture is enough. Files that cannot be read keep
     their place in the table and are listed in `problems`.
     """
-    with quiet(progress) as shown:
-        raw = _read_one(source, labelled=False, progress=shown)
+    raw = _read_one(source, labelled=False, progress=progress or Silent())
     _demand(raw, [field.name for field in schema.inputs], "which the model needs")
     return raw
 

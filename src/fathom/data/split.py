@@ -7,7 +7,7 @@ A split is a pure function of data and seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,12 @@ class Splits:
     def parts(self) -> dict[str, Array]:
         """The parts by name."""
         return {name: getattr(self, name) for name in PARTS}
+
+    def without(self, rows: Array, why: str) -> Splits:
+        """The splits without some rows; the sentence has the counts that are left, and `why`."""
+        kept = {name: part[~np.isin(part, rows)] for name, part in self.parts().items()}
+        way = self.how.partition("; ")[2].removesuffix(".")
+        return Splits(**kept, how=f"{_sizes(kept)}; {way}; {why}.")
 
 
 def split(raw: Raw, schema: Schema, *, seed: int) -> Splits:
@@ -208,7 +214,7 @@ def _cut_by_order(raw: Raw, order: Field, part: Array, wanted: list[str]) -> str
     if len(starts) < len(names):
         raise DataError(
             f"Column {order.name!r} has {len(starts) + 1} distinct values, too few to cut "
-            f"{', '.join(names)} off along it: order by a finer time, or leave --order out."
+            f"{', '.join(names)} off along it: order by a finer time, or leave --time out."
         )
     sizes = part_sizes(len(pool), names)
     end = len(pool)
@@ -230,10 +236,14 @@ def order_values(raw: Raw, order: Field) -> Array:
     return cells.numbers(column)
 
 
+def _sizes(parts: Mapping[str, Array]) -> str:
+    return ", ".join(f"{len(parts[name]):,} {name}" for name in PARTS)
+
+
 def _sentence(raw: Raw, part: Array, wanted: list[str], way: str) -> str:
-    counts = {name: int((part == name).sum()) for name in PARTS}
-    given = [name for name in PARTS if counts[name] and name not in wanted]
-    sizes = ", ".join(f"{counts[name]:,} {name}" for name in PARTS)
+    rows = {name: np.flatnonzero(part == name) for name in PARTS}
+    given = [name for name in PARTS if len(rows[name]) and name not in wanted]
+    sizes = _sizes(rows)
     if raw.given_split is None:
         return f"{sizes}; {way}."
     if not wanted:

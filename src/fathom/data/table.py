@@ -57,10 +57,6 @@ class Table:
         left_out = set(names)
         return Table({name: c for name, c in self.columns.items() if name not in left_out})
 
-    def rename(self, names: Mapping[str, str]) -> Table:
-        """The table with columns renamed from key to value, in the same order."""
-        return Table({names.get(name, name): c for name, c in self.columns.items()})
-
     def replace(self, name: str, column: Column) -> Table:
         """The table with one column put in the place of `name`, or added at the end."""
         return Table({**self.columns, name: column})

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.blocks import CATEGORIES, NUMBERS
-from fathom.core.errors import DataError
+from fathom.core.errors import DataError, StorageError
 from fathom.core.examples import Examples
 from fathom.core.files import write_atomic
 from fathom.core.prediction import ClassPrediction, Prediction
-from fathom.core.progress import Progress, quiet
+from fathom.core.progress import Progress, Silent
 from fathom.core.schema import ImageStatistics, Schema
 from fathom.data.encode import MISSING_CODE, Encoded, encode
 from fathom.data.raw import Problem, Raw
@@ -77,16 +77,16 @@ def predict(
     answers: list[pd.DataFrame] = []
     unreadable: dict[int, str] = {}
     surprises: Surprises = Counter()
-    with quiet(progress) as shown:
-        shown.stage("reading")
-        raw = read_rows(source, bundle.schema, progress=shown)
-        shown.stage("predicting")
-        for start, table, encoded in _chunks(raw.table, bundle.schema):
-            bad = encoded.unreadable | dict.fromkeys(_blank_rows(encoded.examples), NO_INPUT)
-            answers.append(_answer(predictor.predict(encoded.examples), list(bad)))
-            unreadable |= {start + row: reason for row, reason in bad.items()}
-            surprises += find_surprises(table, bundle.schema, encoded.examples)
-            shown.advance(start + len(table), len(raw), "rows")
+    shown = progress or Silent()
+    shown.stage("reading")
+    raw = read_rows(source, bundle.schema, progress=shown)
+    shown.stage("predicting")
+    for start, table, encoded in _chunks(raw.table, bundle.schema):
+        bad = encoded.unreadable | dict.fromkeys(_blank_rows(encoded.examples), NO_INPUT)
+        answers.append(_answer(predictor.predict(encoded.examples), list(bad)))
+        unreadable |= {start + row: reason for row, reason in bad.items()}
+        surprises += find_surprises(table, bundle.schema, encoded.examples)
+        shown.advance(start + len(table), len(raw), "rows")
     frame = pd.concat(answers, ignore_index=True)
     frame.insert(0, *_places(raw, bundle.schema))
     frame["problem"] = [unreadable.get(row, "") for row in range(len(raw))]
@@ -153,25 +153,37 @@ def _problems(raw: Raw, unreadable: dict[int, str]) -> tuple[Problem, ...]:
     return (*rows, *(problem for problem in raw.problems if problem.where not in named))
 
 
+def check_output(path: str | Path) -> Path:
+    """The path of predictions to be written, with ~ expanded; checked before any work is done.
+
+    Raises DataError for an ending that is not known, and where the folder is missing.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in WRITERS:
+        raise DataError(
+            f"Predictions cannot be written to {path}: its ending must be one of "
+            f"{', '.join(WRITERS)}."
+        )
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder; choose another file.")
+    if not path.parent.is_dir():
+        raise DataError(
+            f"{path} cannot be written: there is no folder {path.parent}; make it first."
+        )
+    return path
+
+
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
     """Write the frame as CSV, TSV, Parquet or JSON lines, which the ending of `path` tells.
 
     The file appears whole or not at all. Raises DataError for another ending, or where nothing can
     be written.
     """
-    path = Path(path).expanduser()
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise DataError(
-            f"Predictions cannot be written to {path}: its ending must be one of "
-            f"{', '.join(WRITERS)}."
-        )
+    path = check_output(path)
     try:
-        write_atomic(path, writer(predictions.frame))
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} cannot be written: there is no folder {path.parent}; make it first."
-        ) from None
+        write_atomic(path, WRITERS[path.suffix.lower()](predictions.frame))
+    except StorageError as error:
+        raise DataError(f"{error.reason}: {path} was not written; choose another file.") from None
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror}): choose another file."

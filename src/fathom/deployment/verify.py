@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fathom.core.errors import ArtefactError, FathomError
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import ClassPrediction
+from fathom.core.prediction import ClassPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
 from fathom.core.schema import (
     CategoryStatistics,
@@ -176,7 +176,11 @@ def check_answer(predictor: Predictor, schema: Schema, path: Path) -> None:
 
 def _makes_sense(prediction: Any, output: OutputSpec) -> bool:
     if output.form == "number":
-        return prediction.values.shape == (1,) and bool(np.isfinite(prediction.values).all())
+        return (
+            isinstance(prediction, NumberPrediction)
+            and prediction.values.shape == (1,)
+            and bool(np.isfinite(prediction.values).all())
+        )
     return (
         isinstance(prediction, ClassPrediction)
         and prediction.labels == output.labels

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fathom.core.budget import Budget
 from fathom.core.errors import FathomError
-from fathom.core.progress import Progress, quiet
+from fathom.core.progress import Progress, Silent
 from fathom.core.record import Record
 from fathom.evidence import (
     anatomy,
@@ -59,11 +59,11 @@ def gather(
     """
     records: list[Record] = []
     total = len(list(EVIDENCE))
-    with quiet(progress) as shown:
-        for done, (name, kind) in enumerate(EVIDENCE.items()):
-            shown.advance(done, total, name.replace("_", " "))
-            records += _one(kind, subject, _share(name, budget), on_fault)
-        shown.advance(total, total)
+    shown = progress or Silent()
+    for done, (name, kind) in enumerate(EVIDENCE.items()):
+        shown.advance(done, total, name.replace("_", " "))
+        records += _one(kind, subject, _share(name, budget), on_fault)
+    shown.advance(total, total)
     return records
 
 

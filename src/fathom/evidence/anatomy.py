@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from fathom.core.budget import Budget
@@ -24,7 +25,12 @@ from fathom.evidence.instruments import (
 )
 from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
-from fathom.evidence.updates import update_curves, updates_record
+from fathom.evidence.updates import (
+    gradient_curves,
+    gradients_record,
+    update_curves,
+    updates_record,
+)
 
 EXAMPLES, FEWEST = 256, 16
 VALUES_TOGETHER = 4_000_000  # input values of the examples that are looked at in one pass
@@ -42,8 +48,10 @@ IDS = (
     "anatomy.layers",
     "anatomy.dead_units",
     "anatomy.gradient_ratio",
+    "anatomy.gradient_norms",
     "anatomy.update_ratio",
 )
+FROM_THE_LOG = ("anatomy.gradient_norms", "anatomy.update_ratio")
 
 
 @dataclass
@@ -78,7 +86,7 @@ def _seconds(subject: Subject) -> float:
 
 @evidence("anatomy", "anatomy", IDS, _seconds)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
-    """Records of layers, dead units, gradient ratio and update ratio, on validation examples."""
+    """Records of layers, dead units and gradients on validation examples; curves from the log."""
     network = copied_network(subject)
     limit = min(subject.sample_size("anatomy", EXAMPLES), _fitting(subject))
     examples = subject.examples("validation").sample(limit, subject.generator("anatomy"))
@@ -91,6 +99,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         _layers(stages),
         _dead_units(stages),
         _gradient_ratio(stages),
+        gradients_record(gradient_curves(subject.log, network)),
         updates_record(curves),
     ]
     return [_with_sample(record, len(examples)) for record in records]
@@ -104,10 +113,9 @@ def _fitting(subject: Subject) -> int:
 
 
 def _with_sample(record: Record, n: int) -> Record:
-    if record.status != "measured" or record.id == "anatomy.update_ratio":
+    if record.status != "measured" or record.id in FROM_THE_LOG:
         return record
-    changes = {key: getattr(record, key) for key in record.__struct_fields__}
-    return Record(**{**changes, "n": n, "split": "validation"})
+    return replace(record, n=n, split="validation")
 
 
 def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:

@@ -11,30 +11,11 @@ from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
 from fathom.evidence.performance import grade, model_seconds
-from fathom.evidence.scores import Metric, metric_named, metrics_of
-from fathom.evidence.subject import NETWORK, Subject
-
-TITLES = {
-    "network": "the network",
-    "constant": "always giving the same answer",
-    "linear": "the linear model",
-    "boosting": "gradient boosting",
-    "pictures": "the linear model on picture features",
-}
-
-
-# What speaks for a simpler model where the network is not better.
-STRENGTHS = {
-    "constant": "being free",
-    "linear": "being simpler and cheaper, and its weights can be read",
-    "boosting": "being simpler and cheaper to fit",
-    "pictures": "being simpler and cheaper to fit",
-}
-
-
-def title(name: str) -> str:
-    """How a sentence calls a model."""
-    return TITLES.get(name, f"the baseline {name}")
+from fathom.evidence.rivals import sentence_title, side_of, title
+from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.seen import nothing_unseen, parts, seen
+from fathom.evidence.subject import NETWORK, UNSEEN, Subject
+from fathom.evidence.verdict import verdict
 
 
 def _seconds(subject: Subject) -> float:
@@ -46,9 +27,10 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`verdict`, `gain.METRIC`, and `baseline.NAME.METRIC` for every baseline."""
     targets = subject.targets("test")
     defined = [m for m in metrics_of(subject.task.name) if not m.undefined(targets)]
-    gains = {metric.name: _gain(subject, metric) for metric in defined}
-    records = [_verdict(subject, gains.get(subject.task.primary))]
-    records += [_gain_record(subject, metric, gains[metric.name]) for metric in defined]
+    records = [verdict(subject)]
+    records += [
+        _gain_record(subject, metric, part) for part in parts(subject) for metric in defined
+    ]
     records += [
         not_applicable(f"gain.{metric.name}", "gain", metric.undefined(targets))
         for metric in metrics_of(subject.task.name)
@@ -60,51 +42,47 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     return records
 
 
-def _gain(subject: Subject, metric: Metric) -> Estimate:
-    """Network minus the best baseline on the same rows; positive where the network is better."""
-    estimate = metric.paired(
-        subject.predict(NETWORK, "test"),
-        subject.predict(subject.best_baseline, "test"),
-        subject.targets("test"),
-        subject.generator("gain", metric.name),
-    )
-    return estimate if metric.higher_is_better else estimate.negated()
-
-
-def _gain_record(subject: Subject, metric: Metric, gain: Estimate) -> Record:
-    sides = {1: "better", -1: "worse", 0: "neither better nor worse"}
-    n = len(subject.targets("test"))
-    primary = metric.name == subject.task.primary
-    sentence = (
-        f"By {metric.title} the network is {sides[_side(gain)]} than "
-        f"{title(subject.best_baseline)}, the best of the traditional methods on validation: the "
-        f"gain is {metric.write(gain.value, signed=True)} ({metric.between(gain, signed=True)})."
-    )
-    if _side(gain) == 0:
-        sentence = (
-            f"By {metric.title} {n:,} test examples do not tell the network and "
-            f"{title(subject.best_baseline)} apart: the gain is "
-            f"{metric.write(gain.value, signed=True)} ({metric.between(gain, signed=True)})."
-        )
+def _gain_record(subject: Subject, metric: Metric, part: str) -> Record:
+    """`gain.METRIC` on the test split, or `gain.METRIC.unseen` on what is unseen of it."""
+    id = f"gain.{metric.name}" if part == "test" else f"gain.{metric.name}.unseen"
+    reason = "" if part == "test" else nothing_unseen(subject, metric)
+    if reason:
+        return not_applicable(id, "gain", reason)
+    gain = subject.gain(metric, NETWORK, subject.best_baseline, part)
     grades: dict[int, Grade] = {1: "good", 0: "fair", -1: "poor"}
+    with_figure = metric.name == subject.task.primary and part == "test"
     return Record(
-        f"gain.{metric.name}",
+        id,
         "gain",
-        sentence=sentence,
+        sentence=_gain_sentence(subject, metric, gain, part),
         value=gain.value,
         interval=gain.interval,
-        n=n,
+        n=len(subject.targets(part)),
         split="test",
         method=f"{gain.method}; against {subject.best_baseline}, positive favours the network",
         higher_is_better=True,
-        grade=grades[_side(gain)],
-        figure=_bars(subject, metric) if primary else None,
+        grade="unknown" if nothing_unseen(subject, metric) else grades[side_of(gain)],
+        figure=_bars(subject, metric) if with_figure else None,
     )
 
 
-def _side(gain: Estimate) -> int:
-    """1 where the whole interval favours the network, -1 the baseline, 0 where it holds zero."""
-    return 1 if gain.low > 0 else -1 if gain.high < 0 else 0
+def _gain_sentence(subject: Subject, metric: Metric, gain: Estimate, part: str) -> str:
+    rival, n = title(subject.best_baseline), len(subject.targets(part))
+    known = part == UNSEEN
+    examples = wording.plural(n, "test example")
+    amount = (
+        f"the gain is {metric.write(gain.value, signed=True)} ({metric.between(gain, signed=True)})"
+    )
+    if side_of(gain) == 0:
+        whose = f"{examples} that {'does' if n == 1 else 'do'} not stand in the training data"
+        apart = f"{whose if known else examples} {'does' if n == 1 else 'do'} not tell the network"
+        return f"By {metric.title} {apart} and {rival} apart: {amount}."
+    better = "better" if side_of(gain) > 0 else "worse"
+    where = f" on the {examples} that are not in the training data" if known else ""
+    return (
+        f"By {metric.title} the network is {better} than {rival}, the best of the traditional "
+        f"methods on validation{where}: {amount}."
+    )
 
 
 def _estimates(subject: Subject, metric: Metric) -> Iterator[tuple[str, Estimate]]:
@@ -128,12 +106,10 @@ def _bars(subject: Subject, metric: Metric) -> Figure:
 
 
 def _baseline_record(subject: Subject, name: str, metric: Metric) -> Record:
-    n = len(subject.targets("test"))
     estimate = subject.estimate(metric, name, "test")
-    called = title(name)
     sentence = (
-        f"{called[0].upper()}{called[1:]} reaches {_article(metric.title)} {metric.title} of "
-        f"{metric.write(estimate.value)} on {wording.plural(n, 'unseen example')} "
+        f"{sentence_title(name)} reaches {_article(metric.title)} {metric.title} of "
+        f"{metric.write(estimate.value)} on {seen(subject).examples.rstrip(',')} "
         f"({metric.between(estimate)})."
     )
     model = subject.baselines[name]
@@ -144,73 +120,13 @@ def _baseline_record(subject: Subject, name: str, metric: Metric) -> Record:
         sentence=sentence,
         value=estimate.value,
         interval=estimate.interval,
-        n=n,
+        n=len(subject.targets("test")),
         split="test",
         method="; ".join([estimate.method, *(note.rstrip(".") for note in notes)]),
         higher_is_better=metric.higher_is_better,
-        grade=grade(subject, metric, estimate.value),
+        grade=grade(subject, metric, name),
     )
 
 
 def _article(noun: str) -> str:
     return "an" if noun[0] in "aeiouR" else "a"
-
-
-def _verdict(subject: Subject, gain: Estimate | None) -> Record:
-    """Which model to use. The only record that a hurried reader needs."""
-    metric = metric_named(subject.task.name, subject.task.primary)
-    targets = subject.targets("test")
-    if gain is None:
-        return not_applicable("verdict", "verdict", metric.undefined(targets))
-    side = _side(gain)
-    grades: dict[int, Grade] = {1: "good", 0: "fair", -1: "fair"}
-    learned_nothing = subject.best_baseline == "constant" and side <= 0
-    return Record(
-        "verdict",
-        "verdict",
-        sentence=_nothing_learned(metric, gain) if learned_nothing else _words(subject, gain, side),
-        value={1: "network", 0: "level", -1: "baseline"}[side],
-        n=len(targets),
-        split="test",
-        method=(
-            f"paired difference in {metric.title} from {subject.best_baseline}, which is the best "
-            f"baseline on validation; {gain.method}"
-        ),
-        grade="poor" if learned_nothing else grades[side],
-    )
-
-
-def _nothing_learned(metric: Metric, gain: Estimate) -> str:
-    return (
-        "The network has learned nothing that can be shown: it is no better than always giving the "
-        f"same answer, and so is every traditional method (gain in {metric.title} "
-        f"{metric.write(gain.value, signed=True)}, {metric.between(gain, signed=True)}). Use "
-        "neither; these inputs may not hold the answer, or there are too few examples."
-    )
-
-
-def _words(subject: Subject, gain: Estimate, side: int) -> str:
-    metric = metric_named(subject.task.name, subject.task.primary)
-    rival = title(subject.best_baseline)
-    values = dict(_estimates(subject, metric))
-    figures = (
-        f"the network's {metric.title} is {metric.write(values[NETWORK].value)} against "
-        f"{metric.write(values[subject.best_baseline].value)} on "
-        f"{wording.plural(len(subject.targets('test')), 'unseen example')} "
-        f"(gain {metric.write(gain.value, signed=True)}, {metric.between(gain, signed=True)})"
-    )
-    if side > 0:
-        return (
-            f"Use the network. It is better than {rival}, the best traditional method: {figures}."
-        )
-    strength = STRENGTHS.get(subject.best_baseline, "being simpler")
-    called = f"{rival[0].upper()}{rival[1:]}"
-    if side < 0:
-        return (
-            f"Do not use the network. It is worse than {rival}: {figures}. {called} is the better "
-            f"choice, {strength}: use it with --model baseline."
-        )
-    return (
-        f"The network and {rival} are level: {figures}, which is too little to tell them apart. "
-        f"{called} is then the better choice, {strength}: use it with --model baseline."
-    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
+from fathom.core.quantities import prefixed
 from fathom.core.record import Record, skipped
 from fathom.evidence import wording
 from fathom.evidence.flops import count_flops
@@ -69,7 +70,7 @@ def _parameters(subject: Subject) -> Record:
     return Record(
         "cost.parameters",
         "cost",
-        sentence=f"The network has {count:,} learned numbers, {wording.amount(size, 'B')} in all.",
+        sentence=f"The network has {count:,} learned numbers, {prefixed(size, 'B')} in all.",
         value=float(count),
         method="counted",
         higher_is_better=False,
@@ -85,7 +86,7 @@ def _flops(subject: Subject, examples: Examples) -> Record:
     return Record(
         "cost.flops",
         "cost",
-        sentence=f"One answer takes {wording.amount(flops, 'FLOP')} (arithmetic operations).",
+        sentence=f"One answer takes {prefixed(flops, 'FLOP')} (arithmetic operations).",
         value=float(flops),
         unit="FLOP",
         n=1,
@@ -123,7 +124,7 @@ def _memory(subject: Subject) -> Record:
     return Record(
         "cost.peak_memory_bytes",
         "cost",
-        sentence=f"At most {wording.amount(value, 'B')} of memory were in use at a time.",
+        sentence=f"At most {prefixed(value, 'B')} of memory were in use at a time.",
         value=value,
         unit="bytes",
         method="peak resident memory of the process, libraries included",
@@ -192,7 +193,7 @@ def _energy(subject: Subject) -> Record:
         id,
         "cost",
         sentence=(
-            f"All work so far took roughly {wording.amount(joules, 'J')}"
+            f"All work so far took roughly {prefixed(joules, 'J')}"
             f"{_kilowatt_hours(joules)}: an estimate from {wording.number(watts)} W, {source}."
         ),
         value=joules,

@@ -8,6 +8,7 @@ from fathom.evidence.intervals import Estimate, difference
 from fathom.evidence.measure import evidence
 from fathom.evidence.performance import model_seconds
 from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.seen import Seen, seen
 from fathom.evidence.subject import NETWORK, Subject
 
 # Of what the network gains in training over the constant answer, the share that it loses on unseen
@@ -38,7 +39,7 @@ def _gap(subject: Subject, metric: Metric) -> Record:
     return Record(
         id,
         "gap",
-        sentence=_sentence(metric, (train, test, gap), grade),
+        sentence=_sentence(metric, (train, test, gap), grade, seen(subject)),
         value=gap.value,
         interval=gap.interval,
         n=len(subject.targets("test")),
@@ -55,18 +56,21 @@ def _worse(metric: Metric, gap: Estimate) -> int:
     return 1 if towards.low > 0 else -1 if towards.high < 0 else 0
 
 
-def _sentence(metric: Metric, values: tuple[Estimate, Estimate, Estimate], grade: Grade) -> str:
+def _sentence(
+    metric: Metric, values: tuple[Estimate, Estimate, Estimate], grade: Grade, counts: Seen
+) -> str:
     train, test, gap = values
     part = "a little" if grade == "good" else "some"
+    others = "unseen ones" if not counts.known else counts.examples
     figures = (
         f"The {metric.title} is {metric.write(train.value)} on examples that the network was "
-        f"trained on and {metric.write(test.value)} on unseen ones, a gap of "
+        f"trained on and {metric.write(test.value)} on {others.rstrip(',')}, a gap of "
         f"{metric.write(gap.value, signed=True)} ({metric.between(gap, signed=True)})"
     )
     meaning = {
         1: f"{part} of what it learned holds for its training examples alone, which is overfitting",
         0: "no overfitting can be shown",
-        -1: "it does better on unseen examples, so the test examples are the easier ones",
+        -1: "it does better on the test examples, which are the easier ones then",
     }
     return f"{figures}: {meaning[_worse(metric, gap)]}."
 

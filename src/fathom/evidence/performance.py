@@ -11,7 +11,8 @@ from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
 from fathom.evidence.scores import Metric, metrics_of, scoring_seconds
-from fathom.evidence.subject import NETWORK, Subject
+from fathom.evidence.seen import nothing_unseen, seen
+from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 
 # A grade looks at how much of the constant answer's shortfall from perfection the network removes,
 # because 95 % right is poor where one class has 95 % of the rows. Half of it gone is a model that
@@ -20,7 +21,7 @@ GOOD_SKILL, FAIR_SKILL = 0.5, 0.1
 POINTS = 400  # of a scatter figure: more only hide each other
 
 SENTENCES = {
-    "accuracy": "The network classified {value} of {n} unseen examples correctly ({between}).",
+    "accuracy": "The network classified {value} of {examples} correctly ({between}).",
     "balanced_accuracy": "With every class counted alike, however rare, the network recognised "
     "{value} of its examples ({between}).",
     "macro_f1": "The F1 score, which asks both that what is said is right and that what is there "
@@ -30,7 +31,7 @@ SENTENCES = {
     "log_loss": "The log loss is {value} ({between}); it punishes confident mistakes most. 0 would "
     "be perfect, and probabilities spread evenly over the {classes} classes give {even}.",
     "rmse": "The network's predictions of {target} are off by {value} as a root mean square over "
-    "{n} unseen examples ({between}); large mistakes weigh most.",
+    "{examples} ({between}); large mistakes weigh most.",
     "mae": "On average a prediction of {target} is off by {value} ({between}).",
     "r2": "The network explains {explained} of how {target} varies (R² {value}, {between}; 1 would "
     "be perfect, 0 is no better than always giving the mean).",
@@ -50,8 +51,15 @@ def model_seconds(subject: Subject, name: str, split: str = "test") -> float:
 
 @evidence("performance", "performance", ("performance.{metric}",), _seconds, weight=3.0)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
-    """`performance.METRIC` for each metric of the task; the first carries the figure."""
-    return [_record(subject, metric) for metric in metrics_of(subject.task.name)]
+    """`performance.METRIC` for each metric of the task; the first carries the figure.
+
+    Where test examples stand in the training data too, `performance.METRIC.unseen` repeats it
+    without them.
+    """
+    metrics = metrics_of(subject.task.name)
+    records = [_record(subject, metric) for metric in metrics]
+    again = metrics if seen(subject).known else ()
+    return records + [_unseen_record(subject, metric) for metric in again]
 
 
 def _record(subject: Subject, metric: Metric) -> Record:
@@ -64,24 +72,48 @@ def _record(subject: Subject, metric: Metric) -> Record:
     return Record(
         id,
         "performance",
-        sentence=_sentence(metric, estimate, subject, len(targets)),
+        sentence=_sentence(metric, estimate, subject),
         value=estimate.value,
         interval=estimate.interval,
         n=len(targets),
         split="test",
         method=estimate.method,
         higher_is_better=metric.higher_is_better,
-        grade=grade(subject, metric, estimate.value),
+        grade=grade(subject, metric, NETWORK),
         figure=figure_of(subject.predict(NETWORK, "test"), targets, subject) if first else None,
     )
 
 
-def _sentence(metric: Metric, estimate: Estimate, subject: Subject, n: int) -> str:
+def _unseen_record(subject: Subject, metric: Metric) -> Record:
+    id, n = f"performance.{metric.name}.unseen", seen(subject).new
+    reason = nothing_unseen(subject, metric)
+    if reason:
+        return not_applicable(id, "performance", reason)
+    estimate = subject.estimate(metric, NETWORK, UNSEEN)
+    return Record(
+        id,
+        "performance",
+        sentence=(
+            f"By the {wording.plural(n, 'test example')} alone that "
+            f"{'does' if n == 1 else 'do'} not stand in the training data, the network's "
+            f"{metric.title} is {metric.write(estimate.value)} ({metric.between(estimate)})."
+        ),
+        value=estimate.value,
+        interval=estimate.interval,
+        n=n,
+        split="test",
+        method=f"without test rows whose inputs stand in the training data; {estimate.method}",
+        higher_is_better=metric.higher_is_better,
+        grade=grade(subject, metric, NETWORK, UNSEEN),
+    )
+
+
+def _sentence(metric: Metric, estimate: Estimate, subject: Subject) -> str:
     classes = len(subject.schema.labels)
     return SENTENCES[metric.name].format(
         value=metric.write(estimate.value),
         between=metric.between(estimate),
-        n=f"{n:,}",
+        examples=seen(subject).examples,
         classes=classes,
         even=wording.number(float(np.log(max(classes, 2)))),
         target=subject.schema.target.name,
@@ -89,11 +121,15 @@ def _sentence(metric: Metric, estimate: Estimate, subject: Subject, n: int) -> s
     )
 
 
-def grade(subject: Subject, metric: Metric, value: float) -> Grade:
-    """How much better than the constant answer: good, fair, poor; unknown without a constant."""
-    if "constant" not in subject.baselines:
+def grade(subject: Subject, metric: Metric, name: str, split: str = "test") -> Grade:
+    """How much better a model is than the constant answer: good, fair or poor.
+
+    Unknown without a constant, and where no test example is unseen.
+    """
+    if "constant" not in subject.baselines or nothing_unseen(subject, metric):
         return "unknown"
-    base = subject.estimate(metric, "constant", "test").value
+    value = subject.estimate(metric, name, split).value
+    base = subject.estimate(metric, "constant", split).value
     perfect = 1.0 if metric.higher_is_better else 0.0
     if base == perfect:
         return "unknown"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fathom.inference import LoadedModel, NetworkPredictor
 
 NETWORK = "network"
+UNSEEN = "unseen"  # the part of the test split whose inputs do not stand in the training data
 
 # How many examples of a split are looked at where the plan fixes no number. Intervals shrink with
 # the root of n: beyond these they are narrower than anybody acts upon.
@@ -46,7 +47,10 @@ class Subject:
     in `table`, the raw rows, and `locate` names such a row for a person. `best_baseline` was chosen
     on validation. `log` holds the lines of log.jsonl, `costs` what the pipeline has measured
     (train_seconds, total_seconds_so_far, peak_memory_bytes, threads), `samples` the sample sizes
-    that the plan fixed: by split, or by kind of evidence. `refit(subset, changes)` trains anew.
+    that the plan fixed: by split, or by kind of evidence. `straddlers` are positions in the test
+    split (m,) int64 whose inputs stand in the training data too. `bound_by` says what set the
+    length of training: 'time' (the budget), 'data' (more steps would not help) or 'steps' (the
+    user). `refit(subset, changes)` trains anew.
     `on_test_access` is told which evidence reads the test split.
     """
 
@@ -64,13 +68,15 @@ class Subject:
     costs: Mapping[str, float] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
+    straddlers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    bound_by: str = "time"
     refit: Callable[[Any, Any], Predictor | None] | None = None
     on_test_access: Callable[[str], None] = _nothing
     reader: str = "evidence"
     """The name of the evidence that is measuring now; set by `Measure`."""
     _examples: dict[str, Examples] = field(default_factory=dict, repr=False)
     _predictions: dict[tuple[str, str], Prediction] = field(default_factory=dict, repr=False)
-    _estimates: dict[tuple[str, str, str], Estimate] = field(default_factory=dict, repr=False)
+    _estimates: dict[tuple[str, ...], Estimate] = field(default_factory=dict, repr=False)
     _rates: dict[str, float] = field(default_factory=dict, repr=False)
     _readings: set[str] = field(default_factory=set, repr=False)
 
@@ -94,15 +100,25 @@ class Subject:
         """How many examples `examples(split)` has, without reading it."""
         return min(len(self.splits[split]), self.samples.get(split, LIMITS[split]))
 
+    def _new_rows(self) -> Array:
+        """Which of the test examples are no straddlers, (n,) Boolean."""
+        known = self.splits["test"].rows[self.straddlers]
+        new: Array = ~np.isin(self.examples("test").rows, known)
+        return new
+
     def targets(self, split: str) -> Array:
-        """The true targets of `examples(split)`."""
+        """The true targets of `examples(split)`, or of the test examples that are UNSEEN."""
+        if split == UNSEEN:
+            return self.targets("test")[self._new_rows()]
         targets = self.examples(split).targets
         if targets is None:
             raise ValueError(f"the split {split!r} has no targets")
         return targets
 
     def predict(self, name: str, split: str) -> Prediction:
-        """What the model `name` says of `examples(split)`; computed once, in chunks."""
+        """What the model `name` says of what `targets(split)` are of; computed once, in chunks."""
+        if split == UNSEEN:
+            return self.predict(name, "test").take(self._new_rows())
         examples = self.examples(split)
         if (name, split) not in self._predictions:
             model = self.models[name]
@@ -121,11 +137,21 @@ class Subject:
         return self.task.predict(self.network.logits(self.examples(split)))
 
     def estimate(self, metric: Metric, name: str, split: str) -> Estimate:
-        """A metric of the model `name` on `examples(split)` with its interval; computed once."""
+        """A metric of the model `name` with its interval, by `targets(split)`; computed once."""
         targets, key = self.targets(split), (metric.name, name, split)
         if key not in self._estimates:
             generator = self.generator(*key)
             self._estimates[key] = metric.estimate(self.predict(name, split), targets, generator)
+        return self._estimates[key]
+
+    def gain(self, metric: Metric, first: str, second: str, split: str = "test") -> Estimate:
+        """First model minus the second on the same rows, positive where the first is better."""
+        key = (metric.name, first, second, split)
+        if key not in self._estimates:
+            predictions = self.predict(first, split), self.predict(second, split)
+            generator = self.generator("gain", *key)
+            estimate = metric.paired(*predictions, self.targets(split), generator)
+            self._estimates[key] = estimate if metric.higher_is_better else estimate.negated()
         return self._estimates[key]
 
     def prediction_seconds(self, name: str, split: str, kept: bool = True) -> float:

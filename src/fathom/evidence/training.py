@@ -21,7 +21,14 @@ LATE = 0.9  # a best step beyond this share of training came at its very end
 # Of all that validation gained from its first to its best value: a rise in the last fifth, or a
 # fall since the best step, that is smaller than this is noise to a reader.
 MATTERS = 0.02
+NOISE = 2.0  # standard errors of the score: a smaller fall is chance among so few examples
 SPIKE = 10.0  # times the median gradient norm of the steps around
+# What would train longer, by what bound the length of training.
+LONGER = {
+    "time": "a larger --budget may help.",
+    "steps": "more --steps may help.",
+    "data": "its length was what this much data is good for, so more data would help most.",
+}
 
 IDS = ("training.validation", "training.loss", "training.learning_rate", "training.grad_norm")
 
@@ -83,7 +90,8 @@ def _validation(
     values = scores if primary.higher_is_better else -scores
     last = max([int(steps[-1]), *(int(line["step"]) for line in lines)])
     best = best_of(scores)
-    sentence, grade = judge(steps, scores, last)
+    noise = NOISE * standard_error(primary.name, float(values[best]), subject)
+    sentence, grade = judge(steps, scores, last, noise, subject.bound_by)
     return Record(
         "training.validation",
         "training",
@@ -106,16 +114,38 @@ def best_of(scores: Array) -> int:
     return len(scores) - 1 - int(np.argmax(scores[::-1]))
 
 
-def judge(steps: Array, scores: Array, last: int) -> tuple[str, Grade]:
-    """What a curve of scores (higher is better) says: overfitted, still improving, or settled."""
+def standard_error(name: str, value: float, subject: Subject) -> float:
+    """About the standard error of a primary metric on the validation split.
+
+    A share's is binomial; an area's is bounded by its variance over the smaller class (Birnbaum and
+    Klose 1957); a root mean square's is that of normal errors.
+    """
+    targets = subject.splits["validation"].targets
+    if targets is None or not len(targets):
+        return 0.0
+    n = len(targets)
+    if not metric_named(subject.task.name, name).higher_is_better:
+        return value / float(np.sqrt(2 * n))
+    if name == "roc_auc":
+        n = int(np.unique(targets, return_counts=True)[1].min())
+    return float(np.sqrt(max(value * (1 - value), 0.0) / n))
+
+
+def judge(
+    steps: Array, scores: Array, last: int, noise: float = 0.0, bound_by: str = "time"
+) -> tuple[str, Grade]:
+    """What a curve of scores (higher is better) says: overfitted, still improving, or settled.
+
+    A fall below `noise` is none; `bound_by` (see Subject) says what would make training longer.
+    """
     if len(scores) < 3:
         return "There were too few validations to tell how training went.", "unknown"
     best = best_of(scores)
     gained = float(scores[best] - scores[0])
     if gained <= 0:
         return "It never improved on its first value.", "poor"
-    fallen = float(scores[best] - scores[-1]) / gained
-    if steps[best] < LATE * last and fallen > MATTERS:
+    fallen = float(scores[best] - scores[-1])
+    if steps[best] < LATE * last and fallen > max(MATTERS * gained, noise):
         return (
             f"From step {int(steps[best]):,} on it grew worse, which is overfitting; the weights "
             "of the best step are the ones that are kept.",
@@ -124,7 +154,7 @@ def judge(steps: Array, scores: Array, last: int) -> tuple[str, Grade]:
     earlier = scores[steps <= 0.8 * last]
     rise = float(scores[best] - earlier.max()) / gained if len(earlier) else 1.0
     if steps[best] >= LATE * last and rise > MATTERS:
-        return "It was still improving when training ended: a larger --budget may help.", "fair"
+        return f"It was still improving when training ended: {LONGER[bound_by]}", "fair"
     return "It had settled when training ended: more time alone would change little.", "good"
 
 

@@ -1,8 +1,9 @@
-"""How far did each step move the weights? Update ratios of the stages, from the training log."""
+"""Gradient norms and update ratios of the stages over training, from the training log."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,102 @@ POINTS = 300
 GOOD_UPDATE, FAIR_UPDATE = (1e-4, 5e-2), (1e-5, 3e-1)
 
 Curves = dict[str, tuple[list[int], list[float]]]
-"""Stage name to steps and update ratios."""
+"""Stage name to steps and values."""
 
 
 def update_curves(log: list[dict[str, Any]], network: Any) -> Curves:
-    """Stage name to steps and update ratios: the norm of a step over the norm of the weights."""
+    """Update ratios: the norm of a step over the norm of the weights, for every stage."""
+
+    def ratio(norms: dict[str, float]) -> float | None:
+        weight = norms["weight_norm"]
+        return norms["update_norm"] / weight if weight > 0 else None
+
+    return _curves(log, network, ratio)
+
+
+def gradient_curves(log: list[dict[str, Any]], network: Any) -> Curves:
+    """The norm of the gradient, before clipping, for every stage."""
+    return _curves(log, network, lambda norms: norms["grad_norm"])
+
+
+def _curves(
+    log: list[dict[str, Any]], network: Any, value_of: Callable[[dict[str, float]], float | None]
+) -> Curves:
+    """A value of each stage's norms over the lines of the log that hold them."""
     owner = {id(p): name for name, module in network.stages() for p in module.parameters()}
     stage_of = {name: owner.get(id(p)) for name, p in network.named_parameters()}
     curves: Curves = {}
     for line in log:
         if line.get("kind") != "layers":
             continue
-        squares: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for parameter, norms in line["layers"].items():
-            stage = stage_of.get(parameter)
-            if stage is not None:
-                squares[stage][0] += norms["update_norm"] ** 2
-                squares[stage][1] += norms["weight_norm"] ** 2
-        for stage, (update, weight) in squares.items():
-            if weight > 0 and np.isfinite(update):
-                steps, ratios = curves.setdefault(stage, ([], []))
+        for stage, norms in _stage_norms(line["layers"], stage_of).items():
+            value = value_of(norms)
+            if value is not None and np.isfinite(value):
+                steps, values = curves.setdefault(stage, ([], []))
                 steps.append(line["step"])
-                ratios.append((update / weight) ** 0.5)
+                values.append(value)
     return curves
 
 
-def updates_record(curves: dict[str, tuple[list[int], list[float]]]) -> Record:
+def _stage_norms(
+    layers: dict[str, dict[str, float]], stage_of: dict[str, str | None]
+) -> dict[str, dict[str, float]]:
+    """Norms over all parameters of a stage together, from those of each parameter."""
+    squares: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for parameter, norms in layers.items():
+        stage = stage_of.get(parameter)
+        if stage is not None:
+            for name, norm in norms.items():
+                squares[stage][name] += norm * norm
+    return {
+        stage: {name: float(total**0.5) for name, total in sums.items()}
+        for stage, sums in squares.items()
+    }
+
+
+def _figure(curves: Curves, y_label: str) -> Figure:
+    series = []
+    for name, (steps, values) in curves.items():
+        every = max(1, len(steps) // POINTS)
+        series.append({"name": name, "x": steps[::every], "y": values[::every]})
+    return Figure(
+        "curves", {"series": series, "x_label": "step", "y_label": y_label, "log_y": True}
+    )
+
+
+def gradients_record(curves: Curves) -> Record:
+    """`anatomy.gradient_norms` from `gradient_curves`."""
+    if not curves:
+        reason = "The training log holds no sizes of the stages' gradients."
+        return not_applicable("anatomy.gradient_norms", "anatomy", reason)
+    medians = {name: float(np.median(norms)) for name, (_, norms) in curves.items()}
+    value = float(np.median(list(medians.values())))
+    largest, smallest = max(medians, key=medians.__getitem__), min(medians, key=medians.__getitem__)
+    sentence = (
+        f"Over training the gradient was largest in {largest}, with a norm of "
+        f"{wording.number(medians[largest])} as a median, and smallest in {smallest}, with "
+        f"{wording.number(medians[smallest])}."
+    )
+    if largest == smallest:
+        sentence = (
+            f"Over training the gradient of {largest} had a norm of {wording.number(value)} as a "
+            "median."
+        )
+    silent = [name for name, (_, norms) in curves.items() if not any(norms)]
+    if silent:
+        sentence += f" None ever reached {', '.join(silent)}, which therefore learned nothing."
+    return Record(
+        "anatomy.gradient_norms",
+        "anatomy",
+        sentence=sentence,
+        value=value,
+        method="norm of a stage's gradient before clipping; median over training, then over stages",
+        grade="poor" if silent else "good",
+        figure=_figure(curves, "gradient norm"),
+    )
+
+
+def updates_record(curves: Curves) -> Record:
     """`anatomy.update_ratio` from `update_curves`."""
     if not curves:
         reason = "The training log holds no sizes of weights and updates."
@@ -58,11 +129,6 @@ def updates_record(curves: dict[str, tuple[list[int], list[float]]]) -> Record:
         said = "rather small: it may have learned too slowly"
         if value > GOOD_UPDATE[1]:
             said = "rather large: it may have jumped over good weights"
-    series = []
-    for name, (steps, ratios) in curves.items():
-        every = max(1, len(steps) // POINTS)
-        series.append({"name": name, "x": steps[::every], "y": ratios[::every]})
-    labels = {"x_label": "step", "y_label": "step over weights", "log_y": True}
     return Record(
         "anatomy.update_ratio",
         "anatomy",
@@ -73,5 +139,5 @@ def updates_record(curves: dict[str, tuple[list[int], list[float]]]) -> Record:
         value=value,
         method="norm of the step over norm of the weights; median over training, then over stages",
         grade=grade,
-        figure=Figure("curves", {"series": series, **labels}),
+        figure=_figure(curves, "step over weights"),
     )

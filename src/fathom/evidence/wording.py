@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+from fathom.core.budget import format_duration
+from fathom.core.quantities import short_seconds
+
 
 def percent(share: float) -> str:
     """A share as a person reads it: '98.1 %'."""
@@ -46,21 +49,7 @@ def plural(n: int, one: str, many: str | None = None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A short duration: '0.42 ms', '3.1 s', '2 min 05 s'."""
-    if value < 1e-3:
-        return f"{value * 1e6:.3g} µs"
+    """A duration: '0.42 ms', '3.1 s', '2 min 05 s'."""
     if value < 1:
-        return f"{value * 1e3:.3g} ms"
-    if value < 60:
-        return f"{value:.3g} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def amount(value: float, unit: str) -> str:
-    """A number with the prefix that suits it: '1.2 MFLOP', '340 kB'."""
-    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+        return short_seconds(value)
+    return f"{value:.3g} s" if value < 60 else format_duration(value)

@@ -12,6 +12,7 @@ from fathom.core.record import Figure, Record
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
 from fathom.evidence.measure import evidence
+from fathom.evidence.seen import seen
 from fathom.evidence.subject import NETWORK, Subject
 
 SHOWN = 12
@@ -32,7 +33,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         Record(
             "worst.examples",
             "worst",
-            sentence=_sentence(subject, prediction, len(worst), len(targets), len(items)),
+            sentence=_sentence(subject, prediction, len(worst), len(items)),
             value=_value(prediction, targets, worst),
             unit="mistakes" if isinstance(prediction, ClassPrediction) else "",
             n=len(targets),
@@ -83,18 +84,19 @@ def _item(subject: Subject, prediction: Prediction, position: int) -> dict[str, 
     return item
 
 
-def _sentence(subject: Subject, prediction: Prediction, wrong: int, n: int, shown: int) -> str:
+def _sentence(subject: Subject, prediction: Prediction, wrong: int, shown: int) -> str:
+    examples = seen(subject).examples
     if not isinstance(prediction, ClassPrediction):
         many = "largest error is" if shown == 1 else f"{shown} largest errors are"
         return (
-            f"Of {wording.plural(n, 'unseen example')} the {many} shown. Look here for wrong "
+            f"Of {examples} the {many} shown. Look here for wrong "
             "values in the data, and for what the inputs do not tell."
         )
     if not wrong:
-        return f"Not one of {wording.plural(n, 'unseen example')} was classified wrongly."
+        return f"Not one of {examples} was classified wrongly."
     were = "was" if wrong == 1 else "were"
     return (
-        f"{wrong:,} of {wording.plural(n, 'unseen example')} {were} classified wrongly; the "
+        f"{wrong:,} of {examples} {were} classified wrongly; the "
         f"{shown} most confident of these mistakes are shown. Look here for wrong labels in the "
         "data, and for what the network cannot see."
     )

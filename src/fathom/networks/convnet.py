@@ -10,20 +10,23 @@ import torch.nn.functional as F
 from msgspec import Struct
 from torch import Tensor, nn
 
-from fathom.core.blocks import InputSpec
+from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks.activations import ACTIVATIONS
-from fathom.networks.embeddings import Features, Pixels, without_images
+from fathom.networks.embeddings import Features, Pixels, features_size, without_images
 from fathom.networks.family import (
     FAMILIES,
+    MOST_DEPTH,
     Family,
     Head,
     Network,
     Reasons,
     check_at_least,
+    check_at_most,
     check_choice,
     check_fraction,
+    check_weights,
 )
 
 Normalization = Literal["batch", "group"]
@@ -55,6 +58,7 @@ class ConvnetSpec(
         check_at_least(len(self.widths), 1, "The number of network.widths")
         check_at_least(min(self.widths), 8, "The smallest of network.widths")
         check_at_least(self.depth, 1, "network.depth")
+        check_at_most(self.depth, MOST_DEPTH, "network.depth")
         check_at_least(self.stem, 1, "network.stem")
         check_fraction(self.dropout, "network.dropout")
         check_choice(self.activation, list(ACTIVATIONS), "network.activation")
@@ -155,7 +159,7 @@ class Convnet(Network):
 
     def __init__(self, spec: ConvnetSpec, inputs: InputSpec, output: OutputSpec) -> None:
         super().__init__()
-        _check_size(spec, inputs)
+        _check_size(spec, inputs, output)
         self.stem = Stem(spec, inputs)
         self.halvings = nn.ModuleList(
             ConvLayer(before, after, spec, stride=2) for before, after in pairwise(spec.widths)
@@ -196,21 +200,35 @@ def _groups(width: int) -> int:
     return next(groups for groups in (8, 4, 2, 1) if width % groups == 0)
 
 
-def _check_size(spec: ConvnetSpec, inputs: InputSpec) -> None:
-    if not inputs.images:
-        raise PlanError("The network family convnet needs a picture column; use family mlp.")
-    first = next(iter(inputs.images.values()))
+def _check_size(spec: ConvnetSpec, inputs: InputSpec, output: OutputSpec) -> None:
+    first = _first_picture(inputs)
     shrinks = spec.stem * 2 ** (len(spec.widths) - 1)
     if shrinks > min(first.height, first.width):
         raise PlanError(
             f"network.stem and network.widths divide the sides of a picture by {shrinks}, but the "
             f"pictures are {first.width}x{first.height}: use a smaller stem or fewer widths."
         )
+    embedded, features = features_size(without_images(inputs), EMBED_DIM)
+    channels = sum(block.channels for block in inputs.images.values())
+    first, last = spec.widths[0], spec.widths[-1]
+    count = embedded + first * (features + channels * max(3, 2 * spec.stem) ** 2)
+    count += sum(9 * before * after for before, after in pairwise(spec.widths))
+    count += sum(2 * spec.depth * 9 * width**2 for width in spec.widths) + last * output.size
+    check_weights(count, "network.widths or network.depth")
+
+
+def _first_picture(inputs: InputSpec) -> ImageBlock:
+    if not inputs.images:
+        raise PlanError("The network family convnet needs a picture column; use family mlp.")
+    return next(iter(inputs.images.values()))
 
 
 def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[ConvnetSpec, Reasons]:
-    """What suits pictures of this size and `rows` training examples, and why."""
-    block = next(iter(inputs.images.values()))
+    """What suits pictures of this size and `rows` training examples, and why.
+
+    Raises PlanError where there are no pictures.
+    """
+    block = _first_picture(inputs)
     side = min(block.height, block.width)
     stem = 1 if side < 16 else 2 if side < 48 else 4
     base = 32 if rows < LARGE else 64

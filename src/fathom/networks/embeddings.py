@@ -191,6 +191,21 @@ class Features(nn.Module):
         return torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
+def features_size(inputs: InputSpec, embed_dim: int) -> tuple[int, int]:
+    """At most so many weights embed the inputs, and so many features come of them."""
+    weights = features = 0
+    for block in inputs.blocks.values():
+        if isinstance(block, ImageBlock):
+            features += block.channels * block.height * block.width
+            continue
+        features += len(block.names) * max(embed_dim, 2)
+        if isinstance(block, CategoriesBlock):
+            weights += sum(block.sizes) * embed_dim
+        else:
+            weights += sum(len(edges) + 3 for edges in block.edges) * embed_dim
+    return weights, features
+
+
 def without_images(inputs: InputSpec) -> InputSpec:
     """The blocks of numbers and categories alone."""
     scalar = {name: inputs.blocks[name] for name in (NUMBERS, CATEGORIES) if name in inputs.blocks}

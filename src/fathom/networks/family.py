@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from msgspec import Struct
 from torch import Tensor, nn
@@ -15,6 +16,13 @@ from fathom.core.blocks import InputSpec
 from fathom.core.errors import PlanError, nearest
 from fathom.core.output import OutputSpec
 from fathom.core.registry import Registry
+
+
+MOST_DEPTH = 1_000
+# Training keeps about six numbers for each weight: itself, its gradient, two of the optimizer's,
+# its average, and its best value so far.
+BYTES_PER_WEIGHT = 24
+MOST_WEIGHTS = min(2**31, psutil.virtual_memory().total // BYTES_PER_WEIGHT)
 
 
 class Network(nn.Module, ABC):
@@ -79,6 +87,24 @@ def check_at_least(value: float, minimum: float, key: str) -> None:
     """Raise PlanError where a number of a spec is below `minimum`."""
     if value < minimum:
         raise PlanError(f"{key} is {value}, but it must be at least {minimum}.")
+
+
+def check_at_most(value: float, maximum: float, key: str) -> None:
+    """Raise PlanError where a number of a spec is above `maximum`."""
+    if value > maximum:
+        raise PlanError(f"{key} is {value}, but it may be at most {maximum}.")
+
+
+def check_weights(count: int, keys: str) -> None:
+    """Raise PlanError, before anything is made, where a network would have too many weights.
+
+    `keys` are the plan keys that the number comes from.
+    """
+    if count > MOST_WEIGHTS:
+        raise PlanError(
+            f"The network would have about {count:,} weights, more than the {MOST_WEIGHTS:,} that "
+            f"this machine has room for: lower {keys}."
+        )
 
 
 def check_fraction(value: float, key: str) -> None:

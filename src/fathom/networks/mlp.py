@@ -10,16 +10,24 @@ from torch import Tensor, nn
 from fathom.core.blocks import NUMBERS, InputSpec, NumbersBlock
 from fathom.core.output import OutputSpec
 from fathom.networks.activations import ACTIVATIONS
-from fathom.networks.embeddings import NUMBER_EMBEDDINGS, Features, NumberEmbeddingName
+from fathom.networks.embeddings import (
+    NUMBER_EMBEDDINGS,
+    Features,
+    NumberEmbeddingName,
+    features_size,
+)
 from fathom.networks.family import (
     FAMILIES,
+    MOST_DEPTH,
     Family,
     Head,
     Network,
     Reasons,
     check_at_least,
+    check_at_most,
     check_choice,
     check_fraction,
+    check_weights,
 )
 
 Normalization = Literal["none", "layer"]
@@ -55,6 +63,7 @@ class MlpSpec(
         """Check every field."""
         check_at_least(self.width, 1, "network.width")
         check_at_least(self.depth, 1, "network.depth")
+        check_at_most(self.depth, MOST_DEPTH, "network.depth")
         check_at_least(self.embed_dim, 1, "network.embed_dim")
         check_fraction(self.dropout, "network.dropout")
         check_choice(self.activation, list(ACTIVATIONS), "network.activation")
@@ -87,6 +96,7 @@ class Mlp(Network):
 
     def __init__(self, spec: MlpSpec, inputs: InputSpec, output: OutputSpec) -> None:
         super().__init__()
+        _check_size(spec, inputs, output)
         self.embedding = Features(inputs, spec.number_embedding, spec.embed_dim)
         widths = [self.embedding.width] + [spec.width] * (spec.depth - 1)
         self.blocks = nn.ModuleList(Block(width, spec) for width in widths)
@@ -96,6 +106,12 @@ class Mlp(Network):
         """Embedding, block 1 …, head."""
         blocks = [(f"block {i}", block) for i, block in enumerate(self.blocks, start=1)]
         return [("embedding", self.embedding), *blocks, ("head", self.head)]
+
+
+def _check_size(spec: MlpSpec, inputs: InputSpec, output: OutputSpec) -> None:
+    embedded, features = features_size(inputs, spec.embed_dim)
+    hidden = spec.width * (features + (spec.depth - 1) * spec.width + output.size)
+    check_weights(embedded + hidden, "network.width, network.depth or network.embed_dim")
 
 
 def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[MlpSpec, Reasons]:

@@ -56,6 +56,7 @@ def full_key(key: str, known: list[str]) -> str:
         return ending[0]
     if ending:
         raise PlanError(f"The plan key {key!r} could mean {' or '.join(ending)}: write it out.")
+    known = [*known, "data.image_size"]
     short = {k.rsplit(".", 1)[-1]: k for k in known}
     guess = nearest(key, [*known, *ALIASES]) or nearest(key, short)
     raise PlanError(

@@ -6,6 +6,7 @@ the same machine, versions and data gives the same weights, bit for bit.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fathom.core.errors import ArtefactError, PlanError
 from fathom.core.files import write_atomic
 from fathom.core.schema import Kind, TaskName
 from fathom.data.augment import AugmentSpec
+from fathom.data.split import Splits
 from fathom.networks import NetworkSpec
 from fathom.training.settings import TrainingSpec
 
@@ -81,6 +83,20 @@ def to_yaml(plan: Plan) -> str:
 def save_plan(plan: Plan, path: Path) -> None:
     """Write `plan.yaml` atomically."""
     write_atomic(path, to_yaml(plan).encode())
+
+
+def identity_of(plan: Plan, splits: Splits) -> str:
+    """A SHA-256 of all that decides the weights: the plan, the data, and who trains on what.
+
+    What only tells of them (reasons, times, versions) does not count. A checkpoint is gone on with
+    only where this is the same.
+    """
+    told = ("why", "seconds", "environment", "name", "evidence", "baselines", "budget_seconds")
+    decisive = {k: v for k, v in msgspec.to_builtins(plan).items() if k not in told}
+    content = hashlib.sha256(msgspec.json.encode(decisive, order="sorted"))
+    for rows in (splits.train, splits.validation, splits.calibration, splits.test):
+        content.update(rows.tobytes())
+    return content.hexdigest()
 
 
 def load_plan(path: Path) -> Plan:

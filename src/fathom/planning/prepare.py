@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
@@ -15,8 +14,8 @@ from fathom.core.output import OutputSpec
 from fathom.core.progress import Progress
 from fathom.core.record import Record
 from fathom.core.schema import Schema
-from fathom.data.audit import Audit, audit
-from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.audit import Audit, after_encoding, audit
+from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.prepare import drop_unusable
@@ -75,7 +74,7 @@ def refuse_leaks(found: Audit, allowed: bool) -> None:
     if not found.leaks or allowed:
         return
     columns = ", ".join(repr(c) for c in found.leaks)
-    drops = " ".join(f"--drop {c}" for c in found.leaks)
+    drops = " ".join(f"--drop {shlex.quote(c)}" for c in found.leaks)
     plural = len(found.leaks) > 1
     raise LeakError(
         f"The column{'s' if plural else ''} {columns} give{'' if plural else 's'} the target away: "
@@ -86,25 +85,21 @@ def refuse_leaks(found: Audit, allowed: bool) -> None:
 
 
 def encode_splits(
-    raw: Raw, schema: Schema, splits: Splits, progress: Progress
-) -> tuple[dict[str, Examples], dict[int, str]]:
-    """Encode all rows once, cut them into splits, and leave out what could not be read."""
-    progress.stage("encoding")
-    encoded = encode(raw.table, schema, progress=progress)
-    bad = np.fromiter(encoded.unreadable, dtype=np.int64)
+    raw: Raw, splits: Splits, encoded: Encoded, progress: Progress
+) -> dict[str, Examples]:
+    """Cut what was encoded into splits; `splits` hold no unreadable rows any more."""
     examples = {}
     for name in SPLIT_NAMES:
-        rows = getattr(splits, name)
-        examples[name] = encoded.examples.take(rows[~np.isin(rows, bad)])
+        examples[name] = encoded.examples.take(getattr(splits, name))
         if not len(examples[name]):
             raise DataError(f"No example is left for the split {name!r}: add data.")
-    if len(bad):
-        first = int(bad[0])
+    if encoded.unreadable:
+        first = next(iter(encoded.unreadable))
         progress.say(
-            f"{len(bad)} of {len(raw.table)} rows could not be read and are left out, first "
-            f"{raw.locate(first)}: {encoded.unreadable[first]}."
+            f"{len(encoded.unreadable)} of {len(raw.table)} rows could not be read and are left "
+            f"out, first {raw.locate(first)}: {encoded.unreadable[first]}."
         )
-    return examples, encoded.unreadable
+    return examples
 
 
 def prepare(
@@ -115,7 +110,17 @@ def prepare(
     refuse_leaks(found, request.allow_leaks or not refuse)
     splits = split(raw, schema, seed=request.seed)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
-    examples, unreadable = encode_splits(raw, schema, splits, progress)
+    progress.stage("encoding")
+    encoded = encode(raw.table, schema, progress=progress, budget=budget)
+    found, splits = after_encoding(found, raw, schema, splits, encoded.unreadable)
+    examples = encode_splits(raw, splits, encoded, progress)
     return Prepared(
-        raw, schema, found, splits, input_spec(schema), output_spec(schema), examples, unreadable
+        raw=raw,
+        schema=schema,
+        audit=found,
+        splits=splits,
+        inputs=input_spec(schema),
+        output=output_spec(schema),
+        examples=examples,
+        unreadable=encoded.unreadable,
     )

@@ -25,16 +25,17 @@ SHARE_OF_BUDGET = 0.04
 # A candidate must be clearly faster to replace the one before it: timings are noisy.
 CLEARLY = 0.95
 # Slowest over median: two threads that wait for a core show in the spread.
-UNSTEADY = 2.0
+UNSTEADY = 3.0
 VALIDATION_PART, WARM_UP_PART = 1024, 64
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of one training step and of predicting one example, as probed."""
+    """Seconds of one training step and of predicting one example; whether steps are uneven."""
 
     step_seconds: float
     predict_seconds: float
+    unsteady: bool
 
 
 def choices(device: str, *, pictures: bool) -> dict[str, Sequence[Any]]:
@@ -74,14 +75,10 @@ def probe(
             told.append(_told(spec, timed))
             if timed.median < CLEARLY * timing.median:
                 best, timing = spec, timed
-    if timing.slowest > UNSTEADY * timing.median:
-        progress.say(
-            "Something else is using this machine: training steps take unevenly long "
-            f"(up to {timing.slowest / timing.median:.1f} times the median), and less will be "
-            "trained in the time."
-        )
     why = plan.why | {"training.precision": f"Milliseconds a step: {'; '.join(told)}."}
-    speed = Speed(timing.median, _predict_seconds(replace(what, training=best)))
+    unsteady = timing.slowest > UNSTEADY * timing.median
+    predicting = _predict_seconds(replace(what, training=best))
+    speed = Speed(timing.median, predicting, unsteady)
     return speed, changed(plan, training=best, why=why)
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from fathom.core.errors import PlanError
 from fathom.core.schema import Kind, TaskName
 from fathom.planning.overrides import convert
 from fathom.planning.plan import DataPlan, Plan
 
 _KINDS_PREFIX = "data.kinds."
+REQUEST_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Request:
     """`plan` is set where a plan is repeated: then nothing is decided anew."""
 
     source: object
+    name: str = "run"
     test: object | None = None
     target: str | None = None
     task: TaskName | None = None
@@ -35,6 +39,55 @@ class Request:
     device: str = "cpu"
     settings: Mapping[str, Any] = field(default_factory=dict)
     plan: Plan | None = None
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """The file `request.json`: the words of a command that decide a result, written first of all.
+
+    A run that is resumed must have been asked for in the same words; only the budget may differ.
+    """
+
+    source: str
+    test: str
+    target: str | None
+    task: TaskName | None
+    group: str | None
+    time: str | None
+    drop: tuple[str, ...]
+    kinds: dict[str, Kind]
+    allow_leaks: bool
+    image_size: int | None
+    seed: int
+    steps: int | None
+    settings: dict[str, Any]
+    format_version: int = REQUEST_FORMAT
+
+    def differences(self, now: Asked) -> list[str]:
+        """What is asked for otherwise now, in words."""
+        return [
+            f"{key} was {getattr(self, key)!r} and is {getattr(now, key)!r} now"
+            for key in self.__struct_fields__
+            if getattr(self, key) != getattr(now, key)
+        ]
+
+
+def asked_of(request: Request, plan_file: Path | None) -> Asked:
+    """The words of a request; where a plan is repeated its file stands for the source."""
+    return Asked(
+        source=_lasting(plan_file or request.source),
+        test=_lasting(request.test),
+        target=request.target,
+        task=request.task,
+        group=request.group,
+        time=request.time,
+        drop=request.drop,
+        kinds=dict(request.kinds),
+        allow_leaks=request.allow_leaks,
+        image_size=request.image_size,
+        seed=request.seed,
+        steps=request.steps,
+        settings=dict(request.settings),
+    )
 
 
 def make_request(source: object, settings: Mapping[str, Any], **options: Any) -> Request:

@@ -16,19 +16,22 @@ from fathom.planning.draft import Draft, make_draft
 from fathom.planning.environment import describe_environment
 from fathom.planning.flips import flips_allowed
 from fathom.planning.plan import Plan
-from fathom.planning.prepare import Prepared
-from fathom.planning.probe import Speed, probe
+from fathom.planning.prepare import AUDIT_SHARE, Prepared
+from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
 from fathom.planning.request import Request, data_plan
+from fathom.planning.rivals import BASELINE_SHARE
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
 
 # What comes after training, as a share of the whole with a least and a most, in seconds.
-EVIDENCE_SHARE, EVIDENCE_LEAST, EVIDENCE_MOST = 0.15, 4.0, 180.0
+EVIDENCE_SHARE, EVIDENCE_LEAST, EVIDENCE_MOST = 0.15, 2.5, 180.0
 # Each split is predicted once by the network; metrics and pictures cost less than that again.
 PASSES = 1.0
-REPORT_SECONDS = 3.0
+REPORT_SECONDS = 1.5
+# Baselines, audit and probe may take so much of the whole before training begins.
+SHARES_BEFORE = BASELINE_SHARE + AUDIT_SHARE + SHARE_OF_BUDGET
 # Kept back, because a probe of a second does not foresee a busy machine.
-MARGIN = 0.04
+MARGIN = 0.03
 LEAST_STEPS = 20
 # Validation is how the best weights are found; it may cost so much of the training time.
 VALIDATION_SHARE, VALIDATIONS_LEAST, VALIDATIONS_MOST = 0.08, 4, 30
@@ -84,7 +87,13 @@ def resolve(
     if draft.may_flip:
         what = supervised(plan, prepared, request.device)
         plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
-    return _stretch(plan, draft, what, speed, budget)
+    plan = _stretch(plan, draft, what, speed, budget)
+    if speed.unsteady and plan.training.steps < plan.training.most_steps:
+        progress.say(
+            "Something else is using this machine: training steps take unevenly long, and less "
+            "will be trained in the time."
+        )
+    return plan
 
 
 def _plan(
@@ -96,7 +105,7 @@ def _plan(
 ) -> Plan:
     """The draft as a plan, before it is timed."""
     return Plan(
-        name=prepared.raw.name,
+        name=request.name,
         seed=request.seed,
         data=data_plan(
             request,
@@ -137,7 +146,9 @@ def _check(budget: Budget, plan: Plan, what: Supervised, speed: Speed) -> None:
     least = LEAST_STEPS * speed.step_seconds + validating
     available = _time_for_training(budget, plan)
     if available < least:
-        needed = ceil((budget.seconds + least - available) / (1 - MARGIN) * 1.1)
+        # What comes before training takes a share that grows with the budget.
+        after = plan.seconds["evidence"] + plan.seconds["report"]
+        needed = ceil((budget.elapsed + after + least) / (1 - MARGIN - SHARES_BEFORE))
         raise BudgetError(
             f"The budget of {format_duration(budget.seconds)} is too small for this data: "
             f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing "
@@ -171,7 +182,8 @@ def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: B
         else f"{draft.most_epochs} epochs are as many as {rows:,} examples are good for; "
         f"the time would allow {affordable / per_epoch:.0f}."
     )
-    plan = replace(plan, seconds=plan.seconds | {"training": round(seconds, 2)})
+    told = {"before": round(budget.elapsed, 2), "training": round(seconds, 2)}
+    plan = replace(plan, seconds=told | plan.seconds)
     return _with_steps(plan, draft, steps, why, most=useful, speed=speed, validations=validations)
 
 
@@ -199,5 +211,5 @@ def _with_steps(
     kept = {k: v for k, v in values.items() if f"training.{k}" not in draft.fixed}
     training = replace(plan.training, **kept)
     reasons = plan.why if "training.steps" in draft.fixed else plan.why | {"training.steps": why}
-    seconds = {"training": 0.0} | plan.seconds
+    seconds = {"before": 0.0, "training": 0.0} | plan.seconds
     return replace(plan, training=training, why=reasons, seconds=seconds)

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isnan
 
+import numpy as np
+
 from fathom.baselines import Baseline, applicable, fit_baseline
 from fathom.core.budget import Budget
-from fathom.core.prediction import Array, Prediction
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array, ClassPrediction, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
+from fathom.inference import fit_trust
 from fathom.planning.prepare import Prepared
 from fathom.tasks.metrics import HIGHER_IS_BETTER
 
@@ -67,7 +71,7 @@ def fit_rivals(
     for position, name in enumerate(names):
         progress.advance(position, len(names), name)
         before = share.elapsed
-        fitted[name] = fit_baseline(
+        model = fit_baseline(
             name,
             prepared.examples["train"],
             prepared.schema,
@@ -77,7 +81,18 @@ def fit_rivals(
             limit=limits.get(name),
             validation=validation,
         )
+        fitted[name] = _calibrated(model, prepared.examples["calibration"])
         scores[name] = score(task, fitted[name].predict(validation), validation.targets)
         seconds[name] = share.elapsed - before
     progress.advance(len(names), len(names), "")
     return Rivals(fitted, scores, seconds)
+
+
+def _calibrated(model: Baseline, calibration: Examples) -> Baseline:
+    """The baseline with its probabilities calibrated as the network's are; numbers stay."""
+    prediction = model.predict(calibration)
+    if not isinstance(prediction, ClassPrediction):
+        return model
+    tiny = np.finfo(np.float64).tiny
+    logits = np.log(np.maximum(prediction.probs, tiny))
+    return model.calibrated(fit_trust(logits, calibration.targets).temperature)

@@ -15,6 +15,8 @@ HEADLINES = {
     "baseline": "Do not use the network.",
     "level": "Too close to call.",
 }
+# By a verdict's value; of two that are level the simpler one is.
+RECOMMENDED = {"network": "network", "baseline": "baseline", "level": "baseline"}
 NOTHING_LEARNED = "Nothing was learned."
 NO_VERDICT = "No verdict could be reached."
 _LONGEST_HEADLINE = 48
@@ -92,8 +94,8 @@ class Findings:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that network or baseline was measured by, the primary one first."""
-        parts = [r.id.split(".") for r in self.records if r.group in {"performance", "baseline"}]
-        names = dict.fromkeys(p[-1] for p in parts if len(p) > 1)
+        scored = [r.id for r in self.records if r.group in {"performance", "baseline"}]
+        names = dict.fromkeys(words.metric_of(id) for id in scored if "." in id)
         measured_names = [n for n in names if any(r.id.endswith(f".{n}") for r in self._scored)]
         return tuple(sorted(measured_names, key=lambda name: name != self.primary))
 
@@ -108,7 +110,7 @@ class Findings:
             return self.story.primary
         with_figure = [r for r in self.group("gain") if r.figure is not None]
         for record in [*with_figure, *self.group("gain"), *self.group("performance")]:
-            return record.id.rpartition(".")[2]
+            return words.metric_of(record.id)
         return ""
 
     @property
@@ -133,8 +135,59 @@ class Findings:
     def default_title(self) -> str:
         """The model that a run predicts with unless told otherwise, in words."""
         chosen = self.story.default_model
-        known = chosen == "baseline" and self.best_baseline
-        return words.model_phrase(self.best_baseline if known else chosen) if chosen else ""
+        return words.model_phrase(self._model(chosen)) if chosen else ""
+
+    @property
+    def recommended(self) -> str:
+        """The model that the verdict recommends; empty where it recommends none."""
+        verdict = self.verdict
+        if verdict is None or verdict.grade in {"poor", "unknown"}:
+            return ""
+        return RECOMMENDED.get(str(verdict.value), "")
+
+    @property
+    def predict_command(self) -> str:
+        """How to predict with the recommended model; it is named where it is not the default."""
+        command = self.story.predict_command
+        named = command and self._differs and "--model" not in command
+        return f"{command} --model {self.recommended}" if named else command
+
+    @property
+    def default_note(self) -> str:
+        """Why the verdict recommends another model than the default; empty where it does not."""
+        if not self._differs or self.verdict is None:
+            return ""
+        chosen = words.model_phrase(self._model(self.recommended))
+        on_test = {"level": f"the two are level, and {chosen} is the simpler one"}.get(
+            str(self.verdict.value), f"{chosen} is the better one"
+        )
+        return (
+            f"The default is {self.default_title}, the better one on validation data; on test data "
+            f"{on_test}."
+        )
+
+    @property
+    def _differs(self) -> bool:
+        return bool(self.recommended) and self.story.default_model not in {"", self.recommended}
+
+    def _model(self, name: str) -> str:
+        """The name of the model behind 'network' or 'baseline'."""
+        return self.best_baseline if name == "baseline" and self.best_baseline else name
+
+    @property
+    def seen_before(self) -> str:
+        """A warning where test examples stand in the training data too; empty where none do."""
+        id = f"performance.{self.primary}"
+        record, unseen = self.get(id), self._by_id.get(id + words.UNSEEN)
+        if unseen is None or record is None:
+            return ""
+        if unseen.status != "measured":
+            return unseen.reason
+        known = (record.n or 0) - (unseen.n or 0)
+        return (
+            f"{known:,} of {record.n or 0:,} test examples also stand in the training data; without "
+            f"them: {words.metric_title(self.primary)} {words.record_value(unseen)}"
+        )
 
     def compare(self, metric: str) -> Comparison:
         """Network, best baseline and gain by one metric."""

@@ -152,7 +152,7 @@ def _leading(part: Part, findings: Findings) -> list[Record]:
             records += [r for r in findings.group(group) if group == "cost" and r.figure]
             continue
         for record in findings.group(group):
-            primary = record.id == f"{group}.{findings.primary}"
+            primary = record.id.removesuffix(words.UNSEEN) == f"{group}.{findings.primary}"
             if primary or record.figure is not None:
                 records.append(record)
     return records

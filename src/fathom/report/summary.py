@@ -13,25 +13,40 @@ from fathom.report.findings import Findings, measured
 from fathom.report.story import Story
 
 _WIDTH = 92
+_LINES = 15
 _LABEL = 13
 
 
 def summary_lines(records: Sequence[Record], story: Story) -> list[str]:
     """At most 15 lines: verdict, primary metric of both models, gap, calibration, time, files."""
     findings = Findings(records, story)
-    lines = [*_verdict_lines(findings), ""]
-    lines += _score_lines(findings)
+    lines = _score_lines(findings)
     lines += _line("overfitting", findings.get(f"gap.{findings.primary}"), "train minus test ")
     lines += _line("calibration", findings.get("calibration.ece"), "stated confidence off by ")
     lines.append(_labelled("time", _time(story)))
-    if story.warnings:
-        more = f" (and {len(story.warnings) - 1} more)" if len(story.warnings) > 1 else ""
-        lines.append(_labelled("warning", textwrap.shorten(story.warnings[0], _WIDTH) + more))
+    lines += _warning_lines(findings)
     if story.folder:
         lines.append(_labelled("report", f"{story.folder}/report.html"))
-    if story.predict_command:
-        lines.append(_labelled("predict", story.predict_command))
+    lines += _predict_lines(findings)
+    return [*_verdict_lines(findings, _LINES - 1 - len(lines)), "", *lines]
+
+
+def _warning_lines(findings: Findings) -> list[str]:
+    """Test examples that are no news to the models, and the first of the story's warnings."""
+    seen, warnings = findings.seen_before, findings.story.warnings
+    lines = [_labelled("warning", textwrap.shorten(seen, _WIDTH, placeholder=" …"))] if seen else []
+    if warnings:
+        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+        lines.append(_labelled("warning", textwrap.shorten(warnings[0], _WIDTH) + more))
     return lines
+
+
+def _predict_lines(findings: Findings) -> list[str]:
+    """The command, and where it names a model that is not the default, why."""
+    command, note = findings.predict_command, findings.default_note
+    noted = textwrap.wrap(note, _WIDTH, max_lines=2, placeholder=" …") if command else []
+    lines = [_labelled("predict", command)] if command else []
+    return lines + [_labelled("", line) for line in noted]
 
 
 def summary_json(records: Sequence[Record], story: Story) -> dict[str, Any]:
@@ -46,6 +61,7 @@ def summary_json(records: Sequence[Record], story: Story) -> dict[str, Any]:
         "verdict": verdict.value if verdict is not None and reached else None,
         "sentence": verdict.sentence if verdict is not None else "",
         "default_model": story.default_model,
+        "recommended_model": findings.recommended,
         "primary": findings.primary,
         "best_baseline": findings.best_baseline,
         "metrics": {r.id: _measurement(r) for r in records if measured(r) and r.id != "verdict"},
@@ -61,9 +77,9 @@ def _measurement(record: Record) -> dict[str, Any]:
     return {"value": record.value, "interval": interval, "unit": record.unit, "n": record.n}
 
 
-def _verdict_lines(findings: Findings) -> list[str]:
+def _verdict_lines(findings: Findings, room: int) -> list[str]:
     headline, rest = findings.headline
-    return textwrap.wrap(f"{headline} {rest}", _WIDTH, max_lines=5, placeholder=" …")
+    return textwrap.wrap(f"{headline} {rest}", _WIDTH, max_lines=room, placeholder=" …")
 
 
 def _score_lines(findings: Findings) -> list[str]:

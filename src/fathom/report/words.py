@@ -6,6 +6,7 @@ import math
 import re
 
 from fathom.core.budget import format_duration
+from fathom.core.quantities import prefixed, short_seconds
 from fathom.core.record import Record
 
 METRIC_TITLES = {
@@ -111,26 +112,22 @@ def metric_interval(metric: str, interval: tuple[float, float], signed: bool = F
 def amount(value: float, unit: str) -> str:
     """A value with its unit, in the prefix that suits it: '1.2 million', '340 MB', '42 s'."""
     if unit in _SECONDS:
-        return format_duration(value) if abs(value) >= 1 or value == 0 else _small_seconds(value)
+        return format_duration(value) if abs(value) >= 1 or value == 0 else short_seconds(value)
     if unit in _BYTES:
-        return _prefixed(value, "B")
+        return prefixed(value, "B")
     if unit.lower() in {"flop", "flops", "j", "joule", "joules", "wh"}:
-        return _prefixed(value, unit)
+        return prefixed(value, unit)
     if unit == "share":
         return f"{100 * value:.1f} %"
     return f"{number(value)} {unit}".strip()
 
 
-def _small_seconds(value: float) -> str:
-    factor, unit = (1e3, "ms") if abs(value) >= 1e-3 else (1e6, "µs")
-    return f"{value * factor:.3g} {unit}"
+UNSEEN = ".unseen"  # ends the id of a metric that is repeated without what training has shown
 
 
-def _prefixed(value: float, unit: str) -> str:
-    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+def metric_of(id: str) -> str:
+    """The metric of 'performance.accuracy', 'baseline.linear.accuracy', 'gain.accuracy.unseen'."""
+    return id.removesuffix(UNSEEN).rpartition(".")[2]
 
 
 def record_value(record: Record) -> str:
@@ -141,7 +138,7 @@ def record_value(record: Record) -> str:
         return record.value
     if not math.isfinite(record.value):
         return "–"
-    metric = record.id.rpartition(".")[2]
+    metric = metric_of(record.id)
     if metric in METRIC_TITLES and not record.unit:
         return metric_value(metric, record.value, signed=record.group in {"gain", "gap"})
     return amount(record.value, record.unit)
@@ -151,7 +148,7 @@ def record_interval(record: Record) -> str:
     """A record's 95 % interval as text; empty where it has none."""
     if record.interval is None or not all(map(math.isfinite, record.interval)):
         return ""
-    metric = record.id.rpartition(".")[2]
+    metric = metric_of(record.id)
     if metric in METRIC_TITLES and not record.unit:
         return metric_interval(metric, record.interval, signed=record.group in {"gain", "gap"})
     low, high = (amount(end, record.unit) for end in record.interval)
@@ -160,7 +157,8 @@ def record_interval(record: Record) -> str:
 
 def record_title(record: Record) -> str:
     """'cost.train_seconds' as 'Train seconds', 'gain.accuracy' as 'Accuracy'."""
-    return metric_title(record.id.rpartition(".")[2])
+    title = metric_title(metric_of(record.id))
+    return f"{title} on unseen examples" if record.id.endswith(UNSEEN) else title
 
 
 def first_sentence(text: str) -> tuple[str, str]:

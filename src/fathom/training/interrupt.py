@@ -11,7 +11,8 @@ from typing import Any
 class DeferredInterrupt:
     """While entered, the first Ctrl-C sets `pressed`; a second one interrupts at once.
 
-    Signals reach the main thread alone; in another thread this does nothing.
+    One that nobody acted upon is delivered when the block is left. Signals reach the main thread
+    alone; in another thread this does nothing.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,8 @@ class DeferredInterrupt:
     ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
+        if self.pressed and error is None:
+            raise KeyboardInterrupt
 
     def _press(self, number: int, frame: FrameType | None) -> None:
         if self.pressed:

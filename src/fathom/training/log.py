@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fathom.core.files import read_lines, write_atomic
+from fathom.core.files import read_lines, storing, write_atomic
 
 
 class TrainingLog:
@@ -20,16 +21,23 @@ class TrainingLog:
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one line of the given kind. Numbers that are not finite become null."""
         self._waiting.append(msgspec.json.encode({"kind": kind, "step": step, **values}) + b"\n")
-        try:
-            self._append(b"".join(self._waiting))
-        except OSError:
-            return  # the lines wait for the next attempt
-        self._waiting.clear()
+        with suppress(OSError):  # the lines wait for the next attempt
+            self._write_waiting()
+
+    def finish(self) -> None:
+        """Write what still waits. Raises StorageError where the disk is full even now."""
+        with storing(self.path):
+            self._write_waiting()
 
     def keep_until(self, step: int) -> None:
         """Drop the lines of later steps, which are going to be done again."""
         lines = [line for line in read_lines(self.path) if line["step"] <= step]
         write_atomic(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            self._append(b"".join(self._waiting))
+            self._waiting.clear()
 
     def _append(self, content: bytes) -> None:
         with self.path.open("ab", buffering=0) as file:

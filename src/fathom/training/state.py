@@ -21,9 +21,10 @@ class TrainingState(msgspec.Struct, forbid_unknown_fields=True):
     There is no random state in it: every draw is seeded from (seed, its name, step), so that a run
     which goes on and a run which resumes draw the same, whatever was drawn before.
     `streaks` counts for each phase the updates skipped in a row, `window_loss` and `window_updates`
-    make the mean loss since the last line of the log.
+    make the mean loss since the last line of the log. `identity` is the Trainer's.
     """
 
+    identity: str = ""
     step: int = 0
     seconds: float = 0.0
     source: dict[str, Any] = {}

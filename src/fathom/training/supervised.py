@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import Prediction
+from fathom.core.prediction import ClassPrediction, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec
@@ -60,9 +61,16 @@ class Supervised:
         )
 
     def validate(self, network: nn.Module) -> Validation:
-        """The task's metrics on the validation examples; the primary one is the score."""
+        """The task's metrics on the validation examples; the primary one is the score.
+
+        Where an output is not finite the score is NaN, which no weights are kept for.
+        """
         assert self.validation.targets is not None
-        metrics = self.task.metrics(self.predict(network, self.validation), self.validation.targets)
+        prediction = self.predict(network, self.validation)
+        said = prediction.probs if isinstance(prediction, ClassPrediction) else prediction.values
+        if not np.isfinite(said).all():
+            return Validation(nan)
+        metrics = self.task.metrics(prediction, self.validation.targets)
         primary = metrics[self.task.primary]
         if isnan(primary):  # a split in which only one class occurs ranks nothing
             return Validation(-metrics["log_loss"], metrics)
@@ -84,8 +92,12 @@ class Supervised:
         budget: Budget | None = None,
         replans: Sequence[Replan] = (),
         progress: Progress | None = None,
+        identity: str = "",
     ) -> tuple[nn.Module, TrainingResult]:
-        """Train in `folder` (log and checkpoints go there); the network holds its best weights."""
+        """Train in `folder` (log and checkpoints go there); the network holds its best weights.
+
+        Only checkpoints of the same `identity` are gone on with; see Trainer.
+        """
         network = self.build()
         trainer = Trainer(
             network,
@@ -98,7 +110,8 @@ class Supervised:
             validate=self.validate,
             progress=progress,
             budget=budget,
-            replans=list(replans),
+            replans=replans,
+            identity=identity,
         )
         return network, trainer.fit(resume=resume)
 

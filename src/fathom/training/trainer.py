@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from fathom.core.batch import Batch
 from fathom.core.budget import Budget
-from fathom.core.errors import ArtefactError, InterruptedRunError, PlanError
+from fathom.core.errors import ArtefactError, InterruptedRunError, PlanError, StorageError
 from fathom.core.files import write_atomic
 from fathom.core.progress import Progress, Silent
 from fathom.core.randomness import derive_seed
@@ -76,6 +77,8 @@ class Trainer:
     the weights with the highest score are kept, the later ones of a tie. `budget` lets the run
     change its own length when the machine is slower than planned; without one the length is the
     spec's, changed by `replans` alone. `folder` takes log.jsonl, replans.jsonl and checkpoints.
+    `identity` stands for all that decides the weights, a digest of plan and data: a checkpoint of
+    another identity is not gone on with.
     """
 
     def __init__(
@@ -92,12 +95,13 @@ class Trainer:
         progress: Progress | None = None,
         budget: Budget | None = None,
         replans: Sequence[Replan] = (),
+        identity: str = "",
     ) -> None:
         self.network, self.task, self.source, self.spec = network, task, source, spec
         self.seed, self.folder, self.device = seed, folder, device
         self.validate, self.budget = validate, budget
         self.progress = progress if progress is not None else Silent()
-        self.state = TrainingState(replans=list(replans))
+        self.state = TrainingState(identity, replans=list(replans))
         self.log = TrainingLog(folder / "log.jsonl")
         self.checkpoints = folder / "checkpoints"
 
@@ -133,18 +137,20 @@ class Trainer:
                 self._count(outcomes, len(batch))
                 if self._due(self.spec.log_every):
                     self._log(outcomes)
-                if self._due(self.spec.validate_every) and self.validate is not None:
-                    self._validate(self.validate)
+                sound = self._validate() if self._due(self.spec.validate_every) else True
                 self._replan()
                 stopping = interrupt.pressed
                 saving = stopping or self._due(self.spec.save_every)
-                if self._diverged(saving):
+                if not sound or self._diverged(saving):
                     batches = self._roll_back()
                 elif saving:
                     self._save()
-                if stopping and self.state.step < self.steps:
-                    raise InterruptedRunError(f"Training was stopped after step {self.state.step}.")
-            return self._finish()
+                if stopping:
+                    break
+            result = self._finish()
+            if interrupt.pressed:  # in the last step too, or while it was saved
+                raise InterruptedRunError(f"Training was stopped after step {self.state.step}.")
+            return result
 
     # ---- the parts, in the order in which the loop calls them ----
 
@@ -191,11 +197,16 @@ class Trainer:
         if found is None:
             self._start()
         else:
-            given = self.state.replans
+            given = self.state
             self._restore(found)
+            if self.state.identity != given.identity:
+                raise ArtefactError(
+                    f"The run in {self.folder} was begun on other data or with another plan: start "
+                    "anew without --resume, or restore the data and the plan."
+                )
             self._earlier = self.state.seconds
             # A re-plan made after the checkpoint is known from its file, and holds again.
-            self.state.replans = max(self.state.replans, given, key=len)
+            self.state.replans = max(self.state.replans, given.replans, key=len)
             self.log.keep_until(self.state.step)
             self._write_replans()
         for sentence in sentences:
@@ -260,12 +271,15 @@ class Trainer:
         state.window_loss, state.window_updates = 0.0, 0
         self._logged_at, self._logged_units = now, 0
 
-    def _validate(self, validate: Callable[[nn.Module], Validation]) -> None:
+    def _validate(self) -> bool:
+        """Validate, and keep the best weights; whether the score is a finite number."""
+        if self.validate is None:
+            return True
         started, network = self._clock(), self.network
         model = network if self.average is None else self.average.module
         model.eval()
         with torch.no_grad(), autocast(self.spec, self.device):
-            result = validate(model)
+            result = self.validate(model)
         network.train()
         state = self.state
         if result.score >= (float("-inf") if state.best_score is None else state.best_score):
@@ -279,6 +293,7 @@ class Trainer:
             **result.logged,
         )
         self._pause(started)
+        return math.isfinite(result.score)
 
     def _replan(self) -> None:
         """Give the run another length, where there is a budget and the pace does not fit it."""
@@ -298,7 +313,8 @@ class Trainer:
             )
             # One is news; a machine whose speed goes up and down would fill the screen.
             self._event("replan", sentence, say=len(self.state.replans) == 1)
-            self._write_replans()
+            with suppress(StorageError):  # as with a checkpoint: it is tried again
+                self._write_replans()
 
     def _diverged(self, saving: bool) -> bool:
         """Whether nothing moves any more, or a weight that is to be saved is not finite."""
@@ -318,7 +334,9 @@ class Trainer:
             )
         self._restore(found)
         self.state.rollbacks = rollbacks
+        self._pace = None  # its marks are of steps that are going to be done again
         self.log.keep_until(self.state.step)
+        self._write_replans()
         for sentence in sentences:
             self._event("damaged checkpoint", sentence)
         self._event(
@@ -347,8 +365,10 @@ class Trainer:
         self._pause(started)
 
     def _finish(self) -> TrainingResult:
-        """Leave the network with its best weights."""
+        """Leave the network with its best weights, and the folder whole."""
         state = self.state
+        self.log.finish()
+        self._write_replans()
         if self.best:
             self.network.load_state_dict(self.best)
         elif self.average is not None:
@@ -425,9 +445,12 @@ class Trainer:
             self._pace.pause(self._clock() - started)
 
     def _write_replans(self) -> None:
+        path = self.folder / "replans.jsonl"
         if self.state.replans:
             lines = [msgspec.json.encode(replan) + b"\n" for replan in self.state.replans]
-            write_atomic(self.folder / "replans.jsonl", b"".join(lines))
+            write_atomic(path, b"".join(lines))
+        else:
+            path.unlink(missing_ok=True)
 
     def _event(self, event: str, sentence: str, *, say: bool = True) -> None:
         self.log.write("event", self.state.step, event=event, sentence=sentence)

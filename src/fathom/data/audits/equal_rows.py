@@ -43,7 +43,8 @@ def _duplicates(raw: Raw, schema: Schema, hashes: Array, copied: Array) -> Recor
         row = int(repeats.argmax())
         first = int(np.flatnonzero(hashes == hashes[row])[0])
         sentence = (
-            f"{count:,} of {len(hashes):,} {what} ({percent(share)}) repeat the inputs of an "
+            f"{count:,} of {len(hashes):,} {what} ({percent(share)}) "
+            f"{'repeats' if count == 1 else 'repeat'} the inputs of an "
             f"earlier one, such as {raw.locate(row)} those of {raw.locate(first)}; "
             f"{_explained(schema, of_copies, count)}."
         )
@@ -86,7 +87,8 @@ def _conflicts(raw: Raw, schema: Schema, hashes: Array, what: str) -> Record:
     sentence = f"Equal inputs always have the same {schema.target.name}."
     if wrong:
         sentence = (
-            f"{wrong:,} {what} ({percent(share)}) have the same inputs as others but {other}."
+            f"{wrong:,} of {len(groups):,} {what} ({percent(share)}) "
+            f"{'has' if wrong == 1 else 'have'} the same inputs as others but {other}."
         )
     grade: Grade = "good" if share < 0.01 else "fair" if share < 0.05 else "poor"
     return Record(
@@ -127,7 +129,8 @@ def _straddlers(raw: Raw, hashes: Array, copied: Array, what: str) -> Record:
         likely = int((seen & copied).sum())
         chance = "" if likely == count else f" ({count - likely:,} of them may do so by chance)"
         sentence = (
-            f"{count:,} of {n:,} given test {what} ({percent(share)}) have the inputs of a "
+            f"{count:,} of {n:,} given test {what} ({percent(share)}) "
+            f"{'has' if count == 1 else 'have'} the inputs of a "
             f"training one{chance}, such as {raw.locate(int(seen.argmax()))}."
         )
     grade: Grade = "good" if not count else "fair" if share < 0.01 else "poor"

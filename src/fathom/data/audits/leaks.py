@@ -149,7 +149,8 @@ def said_by_codes(codes: Array, classes: Array, folds: Array) -> Array:
 
 def said_by_tree(values: Array, classes: Array, folds: Array) -> Array:
     """The class that a small decision tree on one column says, grown on the other folds, (n,)."""
-    column = _filled(values)[:, None].astype(np.float32)
+    most = float(np.finfo(np.float32).max)  # a tree takes no more
+    column = np.clip(_filled(values), -most, most)[:, None].astype(np.float32)
     leaves = max(32, 4 * (int(classes.max()) + 1))
     said = np.zeros(len(values), dtype=np.int64)
     for fold in range(FOLDS):

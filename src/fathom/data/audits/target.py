@@ -8,6 +8,7 @@ import pandas as pd
 from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.core.schema import Schema
+from fathom.data.audits.words import percent
 from fathom.data.learn import target_classes
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
@@ -60,8 +61,8 @@ def _imbalance(names: list[str], counts: Array) -> Record:
     ratio = float(counts.max() / counts.min())
     sentence = (
         f"{len(names)} classes; the largest, {names[largest]}, has {counts.max():,} rows "
-        f"({counts.max() / counts.sum():.1%}), the smallest, {names[smallest]}, "
-        f"{counts.min():,} ({counts.min() / counts.sum():.1%})."
+        f"({percent(counts.max() / counts.sum())}), the smallest, {names[smallest]}, "
+        f"{counts.min():,} ({percent(counts.min() / counts.sum())})."
     )
     if ratio < 1.2:
         sentence = f"{len(names)} classes of nearly equal size, {counts.min():,} rows and more."

@@ -60,5 +60,5 @@ def _raw(name: str, table: Table, *, picture: bool = False) -> Raw:
         kinds={"image": "image"} if picture else {},
         target="target",
         digest=f"sha256:{table_digest(table)}",
-        where=lambda row: f"{name} row {row}",
+        where=lambda row: f"{name} row {row + 1}",
     )

@@ -1,9 +1,9 @@
 """Delimited text: CSV, TSV and TXT with commas, semicolons, tabs or bars between the fields.
 
-A field that holds one of `MISSING` (or nothing) is missing. Text is UTF-8 or has a byte order mark;
-where it is neither, the encoding is detected and said aloud. Every line must have as many fields as
-the header: none is ever skipped or filled up in silence. pandas parses; lines are only looked at
-one by one to explain what is wrong.
+A field that holds one of `cells.MISSING` (or nothing) is missing. Text is UTF-8 or has a byte
+order mark; where it is neither, the encoding is detected and said aloud. Every line must have as
+many fields as the header: none is ever skipped or filled up in silence. pandas parses; lines are
+only looked at one by one to explain what is wrong.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
+from fathom.data.cells import MISSING
 from fathom.data.formats.encoding import to_utf8
 from fathom.data.formats.memory import run_name, tidy
 from fathom.data.raw import Raw
@@ -31,10 +32,8 @@ from fathom.data.table import Table
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = (",", ";", "\t", "|")
-MISSING = (
-    *("NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "Null", "null", "None", "?"),
-    "",
-)
+# pandas compares letter by letter; what is spelled otherwise still, `cells` knows.
+SPELLED = [w for m in sorted(MISSING) for w in (m, m.upper(), m.capitalize())] + ["NaN", "NaT"]
 NO_DELIMITER = "\x1f"  # a unit separator, which no text holds: the table has one column
 SAMPLE_BYTES = 256 * 1024
 
@@ -175,7 +174,7 @@ def _pandas(content: bytes, header: list[str], layout: Layout) -> pd.DataFrame:
             index_col=False,
             skipinitialspace=True,
             keep_default_na=False,
-            na_values=list(MISSING),
+            na_values=SPELLED,
             low_memory=False,
         )
 
@@ -186,14 +185,21 @@ def _without_quotes(content: bytes, header: list[str], layout: Layout) -> Layout
     Text that was never quoted when it was written may begin with a quote; the parser would join
     the lines up to the next one, and lose rows.
     """
+    literal = replace(layout, quoted=False)
+    if _well_quoted(content, layout):
+        return None
+    fits = all(len(fields) == len(header) for _, fields in literal.records(content))
+    return literal if fits else None
+
+
+def _well_quoted(content: bytes, layout: Layout) -> bool:
+    """Whether every quote that opens a field is closed at the end of one."""
     try:
         for _ in layout.records(content, strict=True):
             pass
     except csv.Error:
-        literal = replace(layout, quoted=False)
-        if all(len(fields) == len(header) for _, fields in literal.records(content)):
-            return literal
-    return None
+        return False
+    return True
 
 
 def _ragged(content: bytes, header: list[str], layout: Layout, path: Path) -> DataError | None:
@@ -206,7 +212,7 @@ def _ragged(content: bytes, header: list[str], layout: Layout, path: Path) -> Da
                 f"correct that line, or put fields that hold {layout.delimiter!r} in quotes."
             )
         last = line
-    if content.count(b'"') % 2:
+    if content.count(b'"') % 2 and not _well_quoted(content, layout):  # 12" is a length
         return DataError(
             f"{path} line {last} opens a quote that is never closed: close it, or double it "
             "if it belongs to the text."

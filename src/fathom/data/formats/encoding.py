@@ -30,6 +30,7 @@ SIGNATURES = (
     (b"\x93NUMPY", "a NumPy array"),
 )
 SAMPLE_BYTES = 64 * 1024
+FEW = 40  # bytes beyond ASCII, too few for a statistical guess of the language
 
 
 def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
@@ -96,7 +97,7 @@ def _guess(data: bytes) -> str:
     """The likeliest encoding, judged by the lines that are not plain ASCII; '' for none.
 
     Short texts fit many encodings equally well; of those Windows-1252, the commonest by far, is
-    taken first.
+    taken first, and without asking further where a few accents stand in words of ASCII letters.
     """
     lines, size = [], 0
     for found in re.finditer(rb"[^\r\n]*[\x80-\xff][^\r\n]*", data):
@@ -104,6 +105,8 @@ def _guess(data: bytes) -> str:
         size += len(lines[-1])
         if size > SAMPLE_BYTES:
             break
+    if _few_accents(b"\n".join(lines)) and _decodes(data, "cp1252"):
+        return "cp1252"
     matches = from_bytes(b"\n".join(lines))
     best = matches.best()
     if best is None:
@@ -112,8 +115,24 @@ def _guess(data: bytes) -> str:
     for match in matches:
         if "cp1252" in (match.encoding, *match.could_be_from_charset):
             chosen = "cp1252" if match.chaos <= best.chaos else chosen
+    return chosen if _decodes(data, chosen) else ""
+
+
+def _few_accents(text: bytes) -> bool:
+    """Whether there are few bytes beyond ASCII, and most stand as accents do in Western words.
+
+    Those stand alone, or among more ASCII letters than there are of them; where two bytes make a
+    character, they stand side by side.
+    """
+    words = [w for w in re.findall(rb"[A-Za-z\x80-\xff]+", text) if not w.isascii()]
+    beyond = [len(re.findall(rb"[\x80-\xff]", word)) for word in words]
+    western = sum(n == 1 or 2 * n < len(w) for n, w in zip(beyond, words, strict=True))
+    return sum(beyond) <= FEW and 2 * western > len(words)
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
     try:
-        data.decode(chosen)
+        data.decode(encoding)
     except UnicodeDecodeError:
-        return ""
-    return chosen
+        return False
+    return True

@@ -13,17 +13,16 @@ import struct
 import zlib
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError
+from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
-Array = np.ndarray[Any, Any]
 NAME = re.compile(r"(?P<part>.*?)[-_.]?(?P<what>images|labels)[-_.]idx(3|1)-ubyte(\.gz)?$")
 SPLITS = {"train": "train", "t10k": "test", "test": "test", "validation": "validation"}
 UNSIGNED_BYTES = 0x08
@@ -155,6 +154,6 @@ def _digest(parts: list[tuple[Array, Array | None]]) -> str:
 def _locate(row: int, files: list[Path], lengths: list[int]) -> str:
     for file, length in zip(files, lengths, strict=True):
         if row < length:
-            return f"{file.name} picture {row}"
+            return f"{file.name} picture {row + 1}"
         row -= length
     raise IndexError(row)

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError
+from fathom.core.prediction import Array
 from fathom.core.schema import Kind
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
-Array = np.ndarray[Any, Any]
 PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
 CHANNELS = (1, 3, 4)
 
@@ -91,7 +91,7 @@ def _tidy_objects(column: Any, name: str, what: str) -> Any:
     if nested.any():
         raise DataError(
             f"Column {name!r} of {what} holds lists or other nested values in row "
-            f"{int(nested.argmax())}: spread them over columns of their own."
+            f"{int(nested.argmax()) + 1}: spread them over columns of their own."
         )
     return column.map(str, na_action="ignore").astype("str")
 

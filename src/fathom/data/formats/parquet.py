@@ -42,7 +42,7 @@ def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
         source=str(path),
         table=Table.from_frame(tidy(frame, str(path))),
         digest=f"sha256:{sha256(path)}",
-        where=lambda row: f"{path.name} row {row}",
+        where=lambda row: f"{path.name} row {row + 1}",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,7 +69,9 @@ def plot(
     paint: Callable[[Any], None], label: str, *, width: float = WIDTH, height: float = HEIGHT
 ) -> Markup:
     """One pair of axes that `paint(axes)` fills; `label` is what a screen reader says."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # The reader's browser draws the letters, and has those that this font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

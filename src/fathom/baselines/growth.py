@@ -1,0 +1,166 @@
+"""Growing boosted trees with scikit-learn, in one fit that is watched round by round.
+
+The data are put into bins once. After each round scikit-learn asks the watch for a score; the watch
+looks at the clock and at the loss on validation, and ends the fit by a score that is no better. It
+never changes a tree, so that so many rounds without a watch are the same trees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from fathom.baselines.base import categories_of, loss, numbers_of, spread_classes
+from fathom.baselines.codes import CategoryCodes
+from fathom.baselines.trees import Forest, from_sklearn
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+from fathom.core.randomness import derive_seed, numpy_generator
+
+SETTINGS = {
+    "learning_rate": 0.08,
+    "max_leaf_nodes": 31,
+    "min_samples_leaf": 20,
+    "l2_regularization": 1.0,
+}
+FEWEST_ROUNDS = 5
+MOST_ROUNDS = 2000
+BLIND_ROUNDS = 100
+PATIENCE = 30
+WORTHWHILE = 0.001
+JUDGED_AT_ONCE = 5
+MOST_JUDGED = 20_000
+
+
+@dataclass(frozen=True)
+class Grown:
+    """scikit-learn's trees, one list per round, and what is said before any, (outputs,).
+
+    `classes` (K,) int64 are the class codes that occurred; empty for regression.
+    """
+
+    predictors: list[list[Any]]
+    start: Array
+    classes: Array
+
+
+class Watch:
+    """What ends a fit: the budget, or a loss on validation that no longer falls.
+
+    Without validation 100 rounds are grown. `settled` says, once the fit is over, whether it was
+    not the budget that ended it.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        codes: CategoryCodes,
+        labels: tuple[str, ...],
+        validation: Examples | None,
+        seed: int,
+    ) -> None:
+        self._budget = budget
+        self._codes = codes
+        self._labels = labels
+        self._judged: Examples | None = None
+        if validation is not None and validation.targets is not None and len(validation):
+            generator = numpy_generator(seed, "boosting", "validation")
+            self._judged = validation.sample(MOST_JUDGED, generator)
+        self.most = BLIND_ROUNDS if self._judged is None else MOST_ROUNDS
+        self.settled = True
+        self._losses: list[float] = []
+        self._raw: Array | None = None
+        self._rounds = 0
+        self._looked = budget.elapsed
+
+    @property
+    def best(self) -> int:
+        """How many rounds to keep."""
+        return int(np.argmin(self._losses)) + 1 if self._losses else self._rounds
+
+    def score(self, estimator: Any, _inputs: Any, _targets: Any) -> float:
+        """Called by scikit-learn before the first round and after each; not higher: the end."""
+        seconds = self._budget.elapsed - self._looked
+        self._looked += seconds
+        grown = _grown(estimator)
+        self._rounds = len(grown.predictors)
+        enough = self._rounds >= FEWEST_ROUNDS
+        hurried = enough and self._budget.remaining < seconds and self._rounds < self.most
+        if hurried or self._rounds % JUDGED_AT_ONCE == 0:
+            self._judge(grown)
+        if self._stale():
+            return -1.0
+        self.settled = not hurried
+        return -1.0 if hurried else float(self._rounds)
+
+    def _stale(self) -> bool:
+        early, late = self._losses[:-PATIENCE], self._losses[-PATIENCE:]
+        return bool(early) and min(late) > (1 - WORTHWHILE) * min(early)
+
+    def _judge(self, grown: Grown) -> None:
+        """Add the losses after the rounds that are new."""
+        fresh, judged = grown.predictors[len(self._losses) :], self._judged
+        if judged is None or judged.targets is None or not fresh:
+            return
+        forest = Forest(from_sklearn(fresh), self._codes.known)
+        categories = self._codes.apply(categories_of(judged))
+        raw = np.tile(grown.start, (len(judged), 1)) if self._raw is None else self._raw
+        added = forest.contributions(categories, numbers_of(judged))
+        for position in range(added.shape[1]):
+            raw = raw + added[:, position]
+            logits = raw
+            if self._labels:
+                logits = spread_classes(raw, grown.classes, len(self._labels))
+            self._losses.append(loss(logits, judged.targets, self._labels))
+        self._raw = raw
+
+
+def grow(
+    train: Examples,
+    targets: Array,
+    codes: CategoryCodes,
+    labels: tuple[str, ...],
+    *,
+    seed: int,
+    limit: int | None,
+    watch: Watch | None,
+) -> Grown:
+    """Grow `limit` rounds, or as many as `watch` allows; one of the two is None.
+
+    scikit-learn takes all cores that it may. Each histogram is summed by one thread, so the trees
+    are the same, bit for bit, whatever the number of threads.
+    """
+    kind = HistGradientBoostingClassifier if labels else HistGradientBoostingRegressor
+    inputs = _matrix(train, codes)
+    estimator: Any = kind(
+        **SETTINGS,
+        max_iter=limit if watch is None else watch.most,
+        categorical_features=np.arange(inputs.shape[1]) < len(codes.known),
+        random_state=derive_seed(seed, "boosting") % 2**32,
+        early_stopping=watch is not None,
+        validation_fraction=None,  # the watch has its own rows: none are taken from training
+        scoring="loss" if watch is None else watch.score,
+        n_iter_no_change=1,
+        tol=0.0,
+    )
+    return _grown(estimator.fit(inputs, targets))
+
+
+def _grown(estimator: Any) -> Grown:
+    start = np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1)
+    classes = np.asarray(getattr(estimator, "classes_", np.zeros(0)), dtype=np.int64)
+    return Grown(estimator._predictors, start, classes)
+
+
+def _matrix(examples: Examples, codes: CategoryCodes) -> Array:
+    """Categories, then numbers, (n, C + F) float64 with NaN where missing or unknown."""
+    categories = codes.apply(categories_of(examples))
+    coded = np.where(categories == codes.known, np.nan, categories)
+    matrix = np.concatenate([coded, numbers_of(examples)], axis=1, dtype=np.float64)
+    # A column without a single value has no histogram; as a constant it is never split on.
+    matrix[:, np.isnan(matrix).all(axis=0)] = 0.0
+    return matrix

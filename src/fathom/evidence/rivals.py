@@ -1,0 +1,58 @@
+"""The models that are compared: how sentences call them, and which of two is better."""
+
+from __future__ import annotations
+
+from fathom.core.predictor import Predictor
+from fathom.evidence.intervals import Estimate
+from fathom.evidence.scores import Metric
+from fathom.evidence.seen import parts
+from fathom.evidence.subject import Subject
+
+TITLES = {
+    "network": "the network",
+    "constant": "always giving the same answer",
+    "linear": "the linear model",
+    "boosting": "gradient boosting",
+    "pictures": "the linear model on picture features",
+}
+# What speaks for a simpler model where the network is not better.
+STRENGTHS = {
+    "constant": "being free",
+    "linear": "being simpler and cheaper, and its weights can be read",
+    "boosting": "being simpler and cheaper to fit",
+    "pictures": "being simpler and cheaper to fit",
+}
+
+
+def title(name: str) -> str:
+    """How a sentence calls a model."""
+    return TITLES.get(name, f"the baseline {name}")
+
+
+def sentence_title(name: str) -> str:
+    """The same at the beginning of a sentence."""
+    return title(name)[0].upper() + title(name)[1:]
+
+
+def strength(name: str) -> str:
+    """What speaks for a baseline where the network is not better."""
+    return STRENGTHS.get(name, "being simpler")
+
+
+def settled(model: Predictor) -> bool:
+    """Whether fitting went as far as it would; False where the budget cut it short."""
+    return bool(getattr(model, "settled", True))
+
+
+def side_of(gain: Estimate) -> int:
+    """1 where the whole interval favours the first, -1 the second, 0 where it holds zero."""
+    return 1 if gain.low > 0 else -1 if gain.high < 0 else 0
+
+
+def better_of(subject: Subject, metric: Metric, first: str, second: str) -> int:
+    """1 where the first model is shown to be better, -1 where the second is, 0 where neither is.
+
+    Where test examples stand in the training data, the unseen ones have to bear it out.
+    """
+    sides = {side_of(subject.gain(metric, first, second, part)) for part in parts(subject)}
+    return sides.pop() if len(sides) == 1 else 0

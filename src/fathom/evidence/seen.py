@@ -1,0 +1,65 @@
+"""Test examples that stand in the training data too: what is said of them, and without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fathom.evidence import wording
+from fathom.evidence.scores import Metric
+from fathom.evidence.subject import UNSEEN, Subject
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How many of `n` test examples are `known` from the training data."""
+
+    n: int
+    known: int
+
+    @property
+    def new(self) -> int:
+        """How many stand in the test split alone."""
+        return self.n - self.known
+
+    @property
+    def examples(self) -> str:
+        """What a sentence calls the test examples; 'unseen' only where all of them are."""
+        if not self.known:
+            return wording.plural(self.n, "unseen example")
+        return f"{wording.plural(self.n, 'test example')}, of which {self.also},"
+
+    @property
+    def also(self) -> str:
+        """'405 also stand in the training data'."""
+        who = "all" if not self.new else f"{self.known:,}"
+        return f"{who} also {'stands' if self.known == 1 else 'stand'} in the training data"
+
+
+def seen(subject: Subject) -> Seen:
+    """The test examples that evidence uses, and how many of them are no news to the models."""
+    n = len(subject.targets("test"))
+    return Seen(n, n - len(subject.targets(UNSEEN)) if len(subject.straddlers) else 0)
+
+
+def parts(subject: Subject) -> tuple[str, ...]:
+    """By which examples models are judged: the test split, and what is unseen of it apart."""
+    return ("test", UNSEEN) if seen(subject).known else ("test",)
+
+
+def nothing_unseen(subject: Subject, metric: Metric) -> str:
+    """Why `metric` says nothing about new data; empty where some of the test split is unseen."""
+    counts = seen(subject)
+    if not counts.known:
+        return ""
+    if not counts.new:
+        return (
+            f"All {wording.plural(counts.n, 'test example')} also stand in the training data: "
+            "nothing unseen is left, and figures on them say nothing about new data."
+        )
+    reason = metric.undefined(subject.targets(UNSEEN))
+    if not reason:
+        return ""
+    return (
+        f"Of {wording.plural(counts.n, 'test example')} {counts.also}, and the other "
+        f"{counts.new:,} cannot judge a model by {metric.title}: {reason}"
+    )
