@@ -5,17 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import psutil
+from msgspec.structs import replace
 
 from fathom import __version__, folders
 from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_lines, write_json
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
-from fathom.core.record import Evidence
+from fathom.core.record import Evidence, Record
 from fathom.data.hashing import copies, hash_inputs
 from fathom.evidence import Subject, gather
 from fathom.job import Job
@@ -41,13 +43,24 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Progress) -> Run:
             file.write(f"Evidence {name}\n{traceback_text}\n")
 
     budget = Budget(_seconds_for_evidence(outcome), clock=job.budget.clock)
-    records = (*outcome.prepared.records, *gather(subject, budget, progress, keep_fault))
+    gathered = gather(subject, budget, progress, keep_fault)
+    records = tuple(_finite(r) for r in (*outcome.prepared.records, *gathered))
     for name in faults:
         progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
     story = _story(outcome, shipped)
     write_json(job.folder / folders.EVIDENCE, Evidence(records))
     write_json(job.folder / folders.STORY, story)
     return Run(job.folder, records, story)
+
+
+def _finite(record: Record) -> Record:
+    """The record without what JSON cannot hold: a value or an interval that is no number."""
+    value, interval = record.value, record.interval
+    if interval is not None and not all(isfinite(end) for end in interval):
+        interval = None
+    if isinstance(value, float) and not isfinite(value):
+        value = None
+    return replace(record, value=value, interval=interval)
 
 
 def _seconds_for_evidence(outcome: Outcome) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.core.budget import Budget, parse_duration
+from fathom.core.budget import DEFAULT_BUDGET, Budget, parse_duration
 from fathom.core.progress import Progress, Silent
 from fathom.core.record import Record
 from fathom.core.schema import Schema
@@ -60,7 +60,7 @@ def inspect(
     source: object,
     *,
     settings: Mapping[str, Any] | None = None,
-    budget: str = "90s",
+    budget: str | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress | None = None,
@@ -73,7 +73,7 @@ def inspect(
     written. Raises what `fathom.fit` would raise before training, except for leaks, which it shows.
     """
     shown = progress or Silent()
-    clock = Budget(parse_duration(budget), started)
+    clock = Budget(parse_duration(budget or DEFAULT_BUDGET), started)
     request = make_request(
         source,
         settings or {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def open_job(
     *,
     settings: Mapping[str, Any],
     budget: Budget,
+    budget_given: bool,
     name: str | None,
     out: str | Path,
     device: str,
@@ -60,7 +61,7 @@ def open_job(
     """
     plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
-        _refuse_changes(plan_file, settings=settings, **options)
+        _refuse_changes(plan_file, settings=settings, budget=budget_given, **options)
         saved = load_plan(plan_file)
         request = repeat_request(saved, device, source, test)
         name = name or saved.name
@@ -100,7 +101,8 @@ def accounting(job: Job) -> Iterator[None]:
         raise
     except Exception as error:
         fault = job.folder / folders.FAULT
-        fault.write_text("".join(traceback.format_exception(error)))
+        with suppress(OSError):  # a full disk must not hide what went wrong first
+            fault.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         error.add_note(f"The details are in {fault}; what was done is saved beside it.")
         raise
 

@@ -18,7 +18,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fathom import folders
-from fathom.core.budget import Budget, parse_duration
+from fathom.core.budget import DEFAULT_BUDGET, Budget, parse_duration
 from fathom.core.errors import ArtefactError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress
@@ -38,8 +38,6 @@ from fathom.tasks import build_task
 from fathom.training.precision import threads
 from fathom.training.schedule import load_replans
 
-DEFAULT_BUDGET = "90s"
-
 
 def fit(
     source: object,
@@ -49,9 +47,9 @@ def fit(
     task: TaskName | None = None,
     group: str | None = None,
     time: str | None = None,
-    drop: tuple[str, ...] = (),
+    drop: str | tuple[str, ...] = (),
     allow_leaks: bool = False,
-    budget: str = DEFAULT_BUDGET,
+    budget: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -67,11 +65,11 @@ def fit(
     """Take data to a measured network beside a traditional baseline.
 
     `source` is a path, a built-in name, a `plan.yaml` to repeat, a DataFrame, or a pair of arrays
-    (inputs, targets). `budget` is the time for all of it, counted from `started` (monotonic
-    seconds; from now by default). `settings` fixes keys of the plan, `steps` the training's length
-    without any timing; `plan` is a `plan.yaml` to repeat on data in memory. Without `progress` bars
-    are shown where somebody can see them. Returns the finished Run, whose files lie in the folder
-    `out`/`name`.
+    (inputs, targets). `budget` is the time for all of it, such as '5m' (90 seconds by default),
+    counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
+    plan, `steps` the training's length without any timing; `plan` is a `plan.yaml` to repeat on
+    data in memory. Without `progress` bars are shown where somebody can see them. Returns the
+    finished Run, whose files lie in the folder `out`/`name`.
 
     Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
     target away, InterruptedRunError after Ctrl-C, when all that was done is saved.
@@ -79,7 +77,8 @@ def fit(
     job = open_job(
         source,
         settings=settings or {},
-        budget=Budget(parse_duration(budget), started),
+        budget=Budget(parse_duration(budget or DEFAULT_BUDGET), started),
+        budget_given=budget is not None,
         name=name,
         out=out,
         device=choose_device(device),
@@ -91,7 +90,7 @@ def fit(
         task=task,
         group=group,
         time=time,
-        drop=tuple(drop),
+        drop=(drop,) if isinstance(drop, str) else tuple(drop),
         allow_leaks=allow_leaks,
         steps=steps,
         seed=seed,

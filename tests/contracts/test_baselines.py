@@ -230,7 +230,7 @@ TITLES = {
 @pytest.mark.parametrize("case", ["mixed classification 2", "mixed classification 3"])
 def test_a_fit_that_the_budget_cut_short_says_so(name, case):
     whole, _ = fit(name, case)
-    short, test = fit.__wrapped__(name, case, budget=Budget(15, clock=Ticks()), validation=None)
+    short, _ = fit.__wrapped__(name, case, budget=Budget(15, clock=Ticks()), validation=None)
     assert whole.settled
     assert not any("time budget" in note for note in whole.notes)
     if name == "boosting":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import msgspec
 import pytest
 import torch
@@ -67,6 +69,32 @@ def batch(inputs: InputSpec, size: int = 4) -> dict[str, torch.Tensor]:
 def make(family: str, inputs: str, output: str, seed: int = 0):
     spec, _ = FAMILIES[family].default_spec(INPUTS[inputs], OUTPUTS[output], ROWS)
     return build(spec, INPUTS[inputs], OUTPUTS[output], seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("family", "inputs", "changes"),
+    [
+        ("mlp", "table", {"width": 99_999_999_999}),
+        ("mlp", "table", {"width": 1_000_000, "depth": 900}),
+        ("mlp", "table", {"embed_dim": 10**10}),
+        ("mlp", "table", {"depth": 10**6}),
+        ("convnet", "colour", {"widths": (99_999, 999_999)}),
+        ("convnet", "colour", {"depth": 10**6}),
+    ],
+)
+def test_absurd_size_is_refused_before_it_is_made(family, inputs, changes):
+    with pytest.raises(PlanError, match=rf"network\.{next(iter(changes))}"):
+        build(FAMILIES[family].spec(**changes), INPUTS[inputs], OUTPUTS["classes"], seed=0)
+
+
+@pytest.mark.parametrize(("family", "inputs", "output"), CASES)
+def test_the_foreseen_number_of_weights_is_about_right(family, inputs, output, monkeypatch):
+    module = importlib.import_module(f"fathom.networks.{family}")
+    foreseen = []
+    monkeypatch.setattr(module, "check_weights", lambda count, keys: foreseen.append(count))
+    network = make(family, inputs, output)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    assert 0.9 * weights - 200 < foreseen[0] < 1.5 * weights + 200
 
 
 @pytest.mark.parametrize(("family", "inputs", "output"), CASES)

@@ -12,7 +12,7 @@ import pytest
 import sample_records
 
 from fathom.core.files import to_json
-from fathom.core.record import Evidence, Figure, Record
+from fathom.core.record import Evidence, Figure, Record, not_applicable
 from fathom.core.schema import CategoryStatistics, Field, Schema
 from fathom.report import Story, summary_json, summary_lines, words, write_report
 from fathom.report.figures import FIGURES, draw
@@ -228,6 +228,64 @@ def test_headlines():
         headline("level", "The network has " + "learned nothing " * 5, "poor")
         == "Nothing was learned."
     )
+
+
+def recommending(value, grade, default):
+    """Findings with a verdict, of a run whose default is `default`."""
+    records, story = sample_records.digits()
+    kept = [r for r in records if r.id != "verdict"]
+    verdict = sample_records.verdict(value, "It is so. As said.", 10, grade)
+    return [verdict, *kept], msgspec.structs.replace(story, default_model=default)
+
+
+@pytest.mark.parametrize(
+    ("value", "grade", "default", "option"),
+    [
+        ("level", "fair", "network", "baseline"),
+        ("baseline", "fair", "network", "baseline"),
+        ("network", "good", "baseline", "network"),
+        ("network", "good", "network", ""),
+        ("level", "fair", "baseline", ""),
+        ("level", "poor", "network", ""),
+        ("level", "unknown", "network", ""),
+    ],
+)
+def test_the_command_names_a_model_that_is_not_the_default(value, grade, default, option, tmp_path):
+    records, story = recommending(value, grade, default)
+    lines = summary_lines(records, story)
+    predict = next(line for line in lines if line.startswith("predict"))
+    assert predict.endswith(f"--model {option}" if option else "new.csv")
+    page = write_report(tmp_path, records, story).read_text(encoding="utf-8")
+    for text in (" ".join(" ".join(lines).split()), page):
+        assert ("better one on validation data; on test data" in text) == bool(option)
+        assert (f"--model {option}" in text) == bool(option) or not option
+    assert len(lines) <= 15
+
+
+def with_straddlers(unseen):
+    records, story = sample_records.digits()
+    return [*records, unseen], story
+
+
+def test_test_examples_from_the_training_data_are_warned_of(tmp_path):
+    metric = Findings(*sample_records.digits()).primary
+    id = f"performance.{metric}"
+    n = next(r.n for r in sample_records.digits()[0] if r.id == id)
+    apart = sample_records.scored("performance", f"{metric}.unseen", 0.5, 0.1, n - 7)
+    reason = f"All {n:,} test examples also stand in the training data."
+    for unseen, said in (
+        (apart, f"7 of {n:,} test examples also stand in the training data"),
+        (not_applicable(apart.id, "performance", reason), reason),
+    ):
+        records, story = with_straddlers(unseen)
+        lines = summary_lines(records, story)
+        assert len(lines) <= 15
+        assert any(line.startswith("warning") and said in line for line in lines)
+        page = write_report(tmp_path, records, story).read_text(encoding="utf-8")
+        assert said in page
+        assert said in (tmp_path / "card.md").read_text(encoding="utf-8")
+        assert "unseen" not in Findings(records, story).metrics
+    assert words.record_value(apart) == words.metric_value(metric, 0.5)
 
 
 def test_weaknesses_are_the_networks_own():

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import training_runs
-from fathom.core.errors import ArtefactError
+from fathom.core.errors import ArtefactError, StorageError
 from fathom.core.progress import Silent
 from fathom.training import checkpoint
 from fathom.training.checkpoint import Checkpoint
@@ -135,6 +135,19 @@ def test_earlier_run_in_the_folder_is_never_overwritten(
         training_runs.supervised().trainer(tmp_path).fit()
 
 
+def test_checkpoint_of_other_data_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    training_runs.supervised(steps=12).trainer(tmp_path, identity="data and plan").fit()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for other in ("other data", ""):
+        run = training_runs.supervised(steps=12)
+        with pytest.raises(ArtefactError, match="other data or with another plan") as caught:
+            run.trainer(tmp_path, identity=other).fit(resume=True)
+        assert str(tmp_path) in str(caught.value)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    same = training_runs.supervised(steps=12)
+    assert same.trainer(tmp_path, identity="data and plan").fit(resume=True).steps == 12
+
+
 def test_full_disk_is_noticed_and_the_next_save_tries_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[dict[str, torch.Tensor], Path]
 ) -> None:
@@ -177,6 +190,21 @@ def test_log_waits_out_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     read = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in read] == [1, 2, 3]
     assert read[1]["loss"] is None
+
+
+def test_log_that_cannot_be_written_to_the_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = training_runs.supervised(steps=12)
+    trainer = run.trainer(tmp_path)
+
+    def refuse(content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer.log, "_append", refuse)
+    with pytest.raises(StorageError, match=r"The disk is full: .*log\.jsonl"):
+        trainer.fit()
+    assert training_runs.supervised(steps=12).trainer(tmp_path).fit(resume=True).steps == 12
 
 
 def test_every_kind_of_tensor_survives(tmp_path: Path) -> None:

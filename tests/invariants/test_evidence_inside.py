@@ -21,7 +21,7 @@ from fathom.evidence.drawing import data_uri
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
 from fathom.evidence.units import WEIGHTED, pick_unit, term_names
-from fathom.evidence.updates import update_curves
+from fathom.evidence.updates import gradient_curves, gradients_record, update_curves
 from fathom.evidence.walkthrough import choose, one_step
 from fathom.evidence.worst import worst_first
 
@@ -97,6 +97,26 @@ def test_update_ratio_is_the_norm_of_the_step_over_that_of_the_weights() -> None
     norms = [{"weight_norm": 3.0, "update_norm": 0.03}, {"weight_norm": 4.0, "update_norm": 0.04}]
     line = {"kind": "layers", "step": 7, "layers": dict(zip((first, second), norms, strict=True))}
     assert update_curves([line], network)[stage] == ([7], [pytest.approx(0.01)])
+
+
+def test_gradient_norms_over_training_are_those_of_the_log() -> None:
+    network = copied_network(fresh("breast-cancer"))
+    stages = [(name, list(module.parameters())) for name, module in network.stages()]
+    (one_stage, weights), (other, others) = [pair for pair in stages if pair[1]][:2]
+    names = {id(p): n for n, p in network.named_parameters()}
+    norms = {names[id(p)]: {"grad_norm": g} for p, g in zip(weights[:2], (3.0, 4.0), strict=True)}
+    norms[names[id(others[0])]] = {"grad_norm": 0.0}
+    log = [{"kind": "layers", "step": step, "layers": norms} for step in (5, 9)]
+    curves = gradient_curves(log, network)
+    assert curves == {one_stage: ([5, 9], [5.0, 5.0]), other: ([5, 9], [0.0, 0.0])}
+    record = gradients_record(curves)
+    assert record.grade == "poor"
+    assert f"None ever reached {other}" in record.sentence
+    assert record.figure.data["series"][0] == {"name": one_stage, "x": [5, 9], "y": [5.0, 5.0]}
+    assert gradients_record({}).status == "not_applicable"
+    whole = one("anatomy", fresh("breast-cancer"), "anatomy.gradient_norms")
+    assert whole.grade == "good"
+    assert len(whole.figure.data["series"]) == sum(bool(weights) for _, weights in stages)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
 
-from evidence_subjects import fresh
+from evidence_subjects import SPECS, fresh
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, NumberPrediction, Prediction
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE, Subject
-from fathom.evidence.scores import metric_named
-from fathom.evidence.training import judge
+from fathom.evidence.rivals import better_of
+from fathom.evidence.scores import Metric, metric_named
+from fathom.evidence.training import judge, standard_error
 
 
 @dataclass
@@ -47,6 +50,12 @@ def digits_of_three(network: Guesser, rival: Guesser, best: str = "linear") -> S
     }
     baselines = {"constant": Guesser(1 / 3, seed=9), best: rival}
     return fresh("digits", network=network, baselines=baselines, best_baseline=best, splits=splits)
+
+
+def changed(subject: Subject, **changes: Any) -> Subject:
+    """The subject with nothing computed yet, and some of its fields changed."""
+    names = [f.name for f in dataclasses.fields(subject) if not f.name.startswith("_")]
+    return Subject(**{**{name: getattr(subject, name) for name in names}, **changes})
 
 
 def records(kind: str, subject: Subject) -> dict[str, Record]:
@@ -175,3 +184,145 @@ STEPS = np.arange(10, 210, 10)
 def test_curves_are_read_rightly(scores: np.ndarray, word: str) -> None:
     sentence, _ = judge(STEPS[: len(scores)], scores, last=200)
     assert word in sentence
+
+
+def test_a_fall_within_the_noise_is_no_overfitting() -> None:
+    scores = np.array([0.5, 0.7, 0.789, 0.78, 0.777])
+    steps = np.arange(10, 60, 10)
+    assert "overfitting" in judge(steps, scores, last=50, noise=0.005)[0]
+    assert "settled" in judge(steps, scores, last=50, noise=0.044)[0]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_noise_of_a_score_is_about_that_of_its_bootstrap(name: str) -> None:
+    subject = fresh(name)
+    metric = metric_named(subject.task.name, subject.task.primary)
+    examples = subject.splits["validation"]
+    prediction, generator = subject.network.predict(examples), np.random.default_rng(0)
+    values = []
+    for _ in range(300):
+        rows = generator.integers(0, len(examples), len(examples))
+        targets = examples.targets[rows]
+        if not metric.undefined(targets):
+            values.append(metric.estimate(prediction.take(rows), targets, generator).value)
+    error = standard_error(metric.name, float(np.mean(values)), subject)
+    assert np.std(values) / 2 < error < 6 * np.std(values) + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("bound_by", "word"), [("time", "--budget"), ("steps", "--steps"), ("data", "more data")]
+)
+def test_the_way_to_longer_training_is_the_one_that_is_open(bound_by: str, word: str) -> None:
+    sentence, _ = judge(STEPS, STEPS / 200, last=200, bound_by=bound_by)
+    assert word in sentence
+    assert ("--budget" in sentence) == (bound_by == "time")
+
+
+def verdict_of(network: Guesser, rival: Guesser, **changes: Any) -> Record:
+    """The verdict on these two, with some of the subject's fields changed."""
+    made = digits_of_three(network, rival)
+    return records("comparison", changed(made, **changes))["verdict"]
+
+
+def test_neither_better_than_a_constant_is_used() -> None:
+    verdict = verdict_of(Guesser(0.35), Guesser(0.34, seed=1))
+    assert verdict.value == "level"
+    assert verdict.grade == "poor"
+    assert "learned nothing" in verdict.sentence
+    assert "--model baseline" not in verdict.sentence
+
+
+def test_the_only_one_that_beats_a_constant_is_recommended() -> None:
+    """Among draws of a few test rows one is looked for where the rival is level with both."""
+    subject = digits_of_three(Guesser(0.42), Guesser(0.39, seed=1))
+    metric = metric_named("classification", "accuracy")
+    draws = (
+        changed(subject, splits={**subject.splits, "test": part})
+        for seed in range(200)
+        for part in [subject.splits["test"].sample(300, np.random.default_rng(seed))]
+    )
+    few = next(draw for draw in draws if _sides(draw, metric) == (1, 0, 0))
+    verdict = records("comparison", few)["verdict"]
+    assert (verdict.value, verdict.grade) == ("network", "fair")
+    assert "is not: the network's" in verdict.sentence
+    swapped = changed(
+        few, network=few.baselines["linear"], baselines={**few.baselines, "linear": few.network}
+    )
+    verdict = records("comparison", swapped)["verdict"]
+    assert (verdict.value, verdict.grade) == ("baseline", "fair")
+    assert "--model baseline" in verdict.sentence
+
+
+def _sides(subject: Subject, metric: Metric) -> tuple[int, int, int]:
+    """Network against constant, rival against constant, network against rival."""
+    pairs = (("network", "constant"), ("linear", "constant"), ("network", "linear"))
+    one, two, three = (better_of(subject, metric, *pair) for pair in pairs)
+    return one, two, three
+
+
+@dataclass
+class Unfinished(Guesser):
+    """A rival that the budget cut short."""
+
+    settled: bool = False
+
+
+def test_a_rival_that_was_cut_short_is_said_and_lowers_the_grade() -> None:
+    verdict = verdict_of(Guesser(0.95), Unfinished(0.7, seed=1))
+    assert (verdict.value, verdict.grade) == ("network", "fair")
+    assert "The linear model had not finished within its share" in verdict.sentence
+    assert "had not finished" not in verdict_of(Guesser(0.95), Guesser(0.7, seed=1)).sentence
+
+
+def straddling(share: float, network: Guesser, rival: Guesser) -> Subject:
+    """The first rows of the test split stand in the training data."""
+    subject = digits_of_three(network, rival)
+    known = round(share * len(subject.splits["test"]))
+    return changed(subject, straddlers=np.arange(known))
+
+
+def test_metrics_are_repeated_without_what_training_has_shown() -> None:
+    plain = records("performance", digits_of_three(Guesser(0.9), Guesser(0.7)))
+    subject = straddling(0.6, Guesser(0.9), Guesser(0.7, seed=1))
+    found = {**records("performance", subject), **records("comparison", subject)}
+    n, known = len(subject.splits["test"]), len(subject.straddlers)
+    prediction = subject.predict("network", "test")
+    right = (prediction.codes == subject.splits["test"].targets)[known:]
+    for group in ("performance", "gain"):
+        assert found[f"{group}.accuracy"].n == n
+        assert found[f"{group}.accuracy.unseen"].n == n - known
+    assert found["performance.accuracy"].value == plain["performance.accuracy"].value
+    assert found["performance.accuracy.unseen"].value == pytest.approx(right.mean())
+    assert found["verdict"].value == "network"
+    for id in ("performance.accuracy", "verdict", "baseline.linear.accuracy"):
+        assert "unseen" not in found[id].sentence
+        assert f"{known:,} also stand in the training data" in found[id].sentence
+    assert "unseen" in plain["performance.accuracy"].sentence
+    assert "performance.accuracy.unseen" not in plain
+
+
+def test_what_only_known_examples_show_is_no_verdict() -> None:
+    rows = digits_of_three(Guesser(0.5), Guesser(0.5)).splits["test"].rows
+    known = frozenset(rows[: round(0.6 * len(rows))].tolist())
+    parrot = Memorizer(0.6, known=known)
+    subject = straddling(0.6, parrot, Guesser(0.65, seed=1))
+    found = records("comparison", subject)
+    assert found["gain.accuracy"].value > 0.1
+    assert found["verdict"].value == "level"
+    gap = records("gap", subject)["gap.accuracy"]
+    assert gap.n == len(rows) - len(known)
+
+
+def test_with_nothing_unseen_no_judgement_is_made() -> None:
+    subject = straddling(1.0, Guesser(0.95), Guesser(0.7, seed=1))
+    found = {**records("comparison", subject), **records("performance", subject)}
+    assert found["verdict"].value == "level"
+    assert found["verdict"].grade == "unknown"
+    assert found["verdict"].sentence.startswith("No judgement is possible.")
+    assert "nothing unseen is left" in found["verdict"].sentence
+    assert found["performance.accuracy"].grade == "unknown"
+    assert found["performance.accuracy.unseen"].status == "not_applicable"
+    assert found["gain.accuracy.unseen"].status == "not_applicable"
+    assert records("gap", subject)["gap.accuracy"].status == "not_applicable"
+    for record in found.values():
+        assert "unseen example" not in record.sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 import training_runs
 from fathom.core.batch import Batch
 from fathom.core.budget import Budget
-from fathom.core.errors import PlanError
+from fathom.core.errors import InterruptedRunError, PlanError
 from fathom.core.progress import Silent
 from fathom.core.task import Loss
 from fathom.data.source import ArraySource
+from fathom.training.interrupt import DeferredInterrupt
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.schedule import load_replans
 from fathom.training.settings import OptimizerSpec, TrainingSpec
@@ -173,6 +175,91 @@ def test_divergence_under_a_budget_rolls_back_too(tmp_path: Path) -> None:
     run = descend(lambda network: square(network) * float("nan"), rate=0.1)
     with pytest.raises(PlanError, match="learning_rate"):
         run.trainer(tmp_path, budget=Budget(60)).fit()
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf")])
+def test_validation_that_is_not_finite_rolls_back(score: float, tmp_path: Path) -> None:
+    scores = iter([0.5, score, 0.6, 0.7, 0.8])
+    run = digits(steps=40, validate_every=10, save_every=10)
+    result = run.trainer(tmp_path, validate=lambda network: Validation(next(scores))).fit()
+    assert result.steps == 40
+    assert (result.best_step, result.best_score) == (40, 0.8)
+    assert [line["step"] for line in log(tmp_path, "validation")] == [10, 20, 30, 40]
+    assert log(tmp_path, "event")[0]["event"] == "rolled back"
+
+
+def test_validation_that_stays_not_finite_is_bounded_and_said(tmp_path: Path) -> None:
+    run = digits(steps=40, validate_every=10)
+    with pytest.raises(PlanError, match="learning_rate"):
+        run.trainer(tmp_path, validate=lambda network: Validation(float("nan"))).fit()
+
+
+def test_roll_back_takes_its_replans_back_from_the_file(tmp_path: Path) -> None:
+    clock, scores = Clock(), iter([float("nan"), *[0.5] * 50])
+    run = digits(steps=200, validate_every=60, save_every=1000)
+
+    def tick(network: nn.Module, step: int) -> None:
+        clock.now += 3.0 if clock.now < 180 else 0.5  # slow until the roll-back after step 60
+
+    run.task.after_step = tick
+    trainer = run.trainer(
+        tmp_path,
+        budget=Budget(250, clock=clock),
+        validate=lambda network: Validation(next(scores)),
+    )
+    written: list[list[Any]] = []
+    roll_back = trainer._roll_back
+
+    def watched() -> Any:
+        written.append(load_replans(tmp_path / "replans.jsonl"))
+        batches = roll_back()
+        written.append(load_replans(tmp_path / "replans.jsonl"))
+        assert written[-1] == trainer.state.replans
+        return batches
+
+    trainer._roll_back = watched  # type: ignore[method-assign]
+    result = trainer.fit()
+    assert len(written[0]) > 0
+    assert written[1] == []
+    assert tuple(load_replans(tmp_path / "replans.jsonl")) == result.replans
+
+
+def press(network: nn.Module, step: int, at: int = 40) -> None:
+    """Ctrl-C in a step."""
+    if step == at:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupt_in_the_very_last_step_stops_too(tmp_path: Path) -> None:
+    run = digits(steps=40)
+    run.task.after_step = press
+    with pytest.raises(InterruptedRunError, match="step 40"):
+        run.trainer(tmp_path).fit()
+    whole, resumed = digits(steps=40), digits(steps=40)
+    assert resumed.trainer(tmp_path).fit(resume=True).steps == 40
+    whole.trainer(tmp_path / "whole").fit()
+    assert same(weights(whole), weights(resumed))
+
+
+def test_interrupt_while_the_last_state_is_saved_stops_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = digits(steps=40).trainer(tmp_path)
+    save = trainer._save
+
+    def pressed() -> None:
+        save()
+        press(trainer.network, trainer.state.step)
+
+    monkeypatch.setattr(trainer, "_save", pressed)
+    with pytest.raises(InterruptedRunError, match="step 40"):
+        trainer.fit()
+
+
+def test_interrupt_that_nobody_asked_about_is_delivered() -> None:
+    with pytest.raises(KeyboardInterrupt), DeferredInterrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.pressed
 
 
 def test_endless_nan_is_bounded_and_said(tmp_path: Path) -> None:

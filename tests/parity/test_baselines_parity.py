@@ -6,11 +6,12 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fathom.baselines import fit_baseline
 from fathom.baselines.base import probabilities
 from fathom.baselines.codes import CategoryCodes
+from fathom.baselines.growth import LARGE_CELLS, PROBE_ROWS, _quicker
 from fathom.baselines.linear import ScalarEncoder
 from fathom.baselines.pictures import describe, hog
 from fathom.baselines.trees import Forest, from_sklearn
@@ -83,7 +84,7 @@ def test_trees_predict_as_scikit_learn_does(classes, leaves):
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])
-def test_watching_and_threads_do_not_change_a_tree(classes):
+def test_watching_and_threads_do_not_change_a_tree(classes, monkeypatch):
     # Over 10,000 rows, of which scikit-learn draws a sample for whoever watches.
     categories, numbers, signal = table(12_000, 4)
     inputs = {"numbers": numbers[1:].astype(np.float32), "categories": categories[1:] + 1}
@@ -95,15 +96,15 @@ def test_watching_and_threads_do_not_change_a_tree(classes):
     target = Schema("regression", (Field("y", "number", "target", ""),))
 
     def fit(threads, **options):
-        with threadpool_limits(threads, "openmp"):
-            return fit_baseline(
-                "boosting",
-                train,
-                schema("abc"[:classes]) if classes else target,
-                "classification" if classes else "regression",
-                seed=0,
-                **options,
-            )
+        monkeypatch.setattr("fathom.baselines.growth._quicker", lambda *_: threads)
+        return fit_baseline(
+            "boosting",
+            train,
+            schema("abc"[:classes]) if classes else target,
+            "classification" if classes else "regression",
+            seed=0,
+            **options,
+        )
 
     watched = fit(1, budget=Budget(60), validation=validation)
     assert watched.settled
@@ -111,6 +112,24 @@ def test_watching_and_threads_do_not_change_a_tree(classes):
     assert watched.limit == plain.limit > 7
     for name, array in watched.trees.arrays().items():
         np.testing.assert_array_equal(array, plain.trees.arrays()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("slow", [1, 2])
+def test_a_large_table_is_grown_with_the_quicker_number_of_threads(slow, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("fathom.baselines.growth.time.perf_counter", lambda: now[0])
+
+    class Trial:
+        def fit(self, inputs, targets):
+            assert len(inputs) == len(targets) <= 2 * PROBE_ROWS
+            pools = [p["num_threads"] for p in threadpool_info() if p["user_api"] == "openmp"]
+            now[0] += 10.0 if max(pools) == slow else 1.0
+
+    inputs = np.zeros((LARGE_CELLS // 2 + 1, 2))
+    with threadpool_limits(2, "openmp"):
+        chosen = _quicker(Trial(), inputs, inputs[:, 0])
+        assert chosen == {1: None, 2: 1}[slow]
+        assert _quicker(None, inputs[:-1], inputs[:-1, 0]) == 1  # small: no trial
 
 
 def test_category_codes_keep_the_frequent_and_merge_the_rare():

@@ -33,10 +33,8 @@ _DATA = (
     ),
     click.option(
         "--budget",
-        default="90s",
-        show_default=True,
         metavar="TIME",
-        help="Time for the whole command: 90s, 10m, 1h30m.",
+        help="Time for the whole command: 90s, 10m, 1h30m.  [default: 90s]",
     ),
     click.option("--seed", default=0, show_default=True, help="The seed of everything random."),
     click.option(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from fathom.core.errors import BudgetError
 
+DEFAULT_BUDGET = "90s"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -16,6 +17,7 @@ def parse_duration(text: str) -> float:
 
     Raises BudgetError where the text is no duration or not above zero.
     """
+    text = str(text)  # a plain number of seconds is as good
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
     whole = re.fullmatch(r"(\s*\d+(?:\.\d+)?\s*[smhd])+\s*|\s*\d+(?:\.\d+)?\s*", text.lower())
     seconds = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)

@@ -96,7 +96,7 @@ def write_bundle(
     """Write a bundle into `folder`, in the place of one that is there.
 
     It is written beside, flushed, read back and verified before it takes its place, so that what
-    stands there is always whole. Raises ArtefactError where it cannot be written.
+    stands there is always whole. Raises StorageError or ArtefactError where it cannot be written.
     """
     arrays, config = baseline.state()
     contents = {

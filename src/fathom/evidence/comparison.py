@@ -68,20 +68,19 @@ def _gain_record(subject: Subject, metric: Metric, part: str) -> Record:
 
 def _gain_sentence(subject: Subject, metric: Metric, gain: Estimate, part: str) -> str:
     rival, n = title(subject.best_baseline), len(subject.targets(part))
-    known = part == UNSEEN
-    examples = wording.plural(n, "test example")
     amount = (
         f"the gain is {metric.write(gain.value, signed=True)} ({metric.between(gain, signed=True)})"
     )
+    examples = wording.plural(n, "test example")
+    judges, where = f"{examples} {'does' if n == 1 else 'do'}", ""
+    if part == UNSEEN:
+        judges, where = f"{seen(subject).unseen} do", f" on {seen(subject).unseen}"
     if side_of(gain) == 0:
-        whose = f"{examples} that {'does' if n == 1 else 'do'} not stand in the training data"
-        apart = f"{whose if known else examples} {'does' if n == 1 else 'do'} not tell the network"
-        return f"By {metric.title} {apart} and {rival} apart: {amount}."
+        return f"By {metric.title} {judges} not tell the network and {rival} apart: {amount}."
     better = "better" if side_of(gain) > 0 else "worse"
-    where = f" on the {examples} that are not in the training data" if known else ""
     return (
-        f"By {metric.title} the network is {better} than {rival}, the best of the traditional "
-        f"methods on validation{where}: {amount}."
+        f"By {metric.title}{where} the network is {better} than {rival}, the best of the "
+        f"traditional methods on validation: {amount}."
     )
 
 

@@ -8,7 +8,7 @@ from fathom.evidence.intervals import Estimate, difference
 from fathom.evidence.measure import evidence
 from fathom.evidence.performance import model_seconds
 from fathom.evidence.scores import Metric, metrics_of
-from fathom.evidence.seen import Seen, seen
+from fathom.evidence.seen import nothing_unseen, parts
 from fathom.evidence.subject import NETWORK, Subject
 
 # Of what the network gains in training over the constant answer, the share that it loses on unseen
@@ -29,20 +29,21 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
 
 def _gap(subject: Subject, metric: Metric) -> Record:
     id = f"gap.{metric.name}"
-    for split in ("train", "test"):
-        reason = metric.undefined(subject.targets(split))
-        if reason:
-            return not_applicable(id, "gap", reason)
-    train, test = (subject.estimate(metric, NETWORK, split) for split in ("train", "test"))
+    unseen = parts(subject)[-1]  # examples that training has shown tell of no gap
+    reasons = [metric.undefined(subject.targets(split)) for split in ("train", "test")]
+    reason = next(filter(None, reasons), "") or nothing_unseen(subject, metric)
+    if reason:
+        return not_applicable(id, "gap", reason)
+    train, test = (subject.estimate(metric, NETWORK, split) for split in ("train", unseen))
     gap = difference(train, test)
     grade = _grade(subject, metric, train, gap)
     return Record(
         id,
         "gap",
-        sentence=_sentence(metric, (train, test, gap), grade, seen(subject)),
+        sentence=_sentence(metric, (train, test, gap), grade),
         value=gap.value,
         interval=gap.interval,
-        n=len(subject.targets("test")),
+        n=len(subject.targets(unseen)),
         split="train, test",
         method=f"{len(subject.targets('train')):,} training examples; {gap.method}",
         higher_is_better=not metric.higher_is_better,
@@ -56,15 +57,12 @@ def _worse(metric: Metric, gap: Estimate) -> int:
     return 1 if towards.low > 0 else -1 if towards.high < 0 else 0
 
 
-def _sentence(
-    metric: Metric, values: tuple[Estimate, Estimate, Estimate], grade: Grade, counts: Seen
-) -> str:
+def _sentence(metric: Metric, values: tuple[Estimate, Estimate, Estimate], grade: Grade) -> str:
     train, test, gap = values
     part = "a little" if grade == "good" else "some"
-    others = "unseen ones" if not counts.known else counts.examples
     figures = (
         f"The {metric.title} is {metric.write(train.value)} on examples that the network was "
-        f"trained on and {metric.write(test.value)} on {others.rstrip(',')}, a gap of "
+        f"trained on and {metric.write(test.value)} on unseen ones, a gap of "
         f"{metric.write(gap.value, signed=True)} ({metric.between(gap, signed=True)})"
     )
     meaning = {
@@ -80,6 +78,6 @@ def _grade(subject: Subject, metric: Metric, train: Estimate, gap: Estimate) -> 
         return "good"
     if "constant" not in subject.baselines:
         return "unknown"
-    gained = train.value - subject.estimate(metric, "constant", "test").value
+    gained = train.value - subject.estimate(metric, "constant", parts(subject)[-1]).value
     lost = gap.value / gained if gained else 1.0
     return "good" if lost < GOOD_LOST else "fair" if lost < FAIR_LOST else "poor"

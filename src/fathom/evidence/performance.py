@@ -94,8 +94,7 @@ def _unseen_record(subject: Subject, metric: Metric) -> Record:
         id,
         "performance",
         sentence=(
-            f"By the {wording.plural(n, 'test example')} alone that "
-            f"{'does' if n == 1 else 'do'} not stand in the training data, the network's "
+            f"On {seen(subject).unseen} the network's "
             f"{metric.title} is {metric.write(estimate.value)} ({metric.between(estimate)})."
         ),
         value=estimate.value,

@@ -29,6 +29,13 @@ class Seen:
         return f"{wording.plural(self.n, 'test example')}, of which {self.also},"
 
     @property
+    def unseen(self) -> str:
+        """'the 195 test examples that do not stand in the training data'."""
+        verb = "does" if self.new == 1 else "do"
+        examples = wording.plural(self.new, "test example")
+        return f"the {examples} that {verb} not stand in the training data"
+
+    @property
     def also(self) -> str:
         """'405 also stand in the training data'."""
         who = "all" if not self.new else f"{self.known:,}"

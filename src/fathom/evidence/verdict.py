@@ -121,15 +121,19 @@ def _learned_by(case: _Case, learned: list[str]) -> Choice:
 def _nothing_learned(case: _Case) -> Choice:
     """Neither beats the constant answer; where that is the rival, it may even be the better."""
     alone = case.rival == "constant"
-    both = "" if alone else f" and {title(case.rival)} have"
-    whose = "it is" if alone else "neither is shown to be"
-    others = ", and so is every traditional method" if alone else ""
     side = better_of(case.subject, case.metric, NETWORK, case.rival)
+    constant = case.subject.estimate(case.metric, "constant", "test").value
+    opening = (
+        "The network has learned nothing that test data could show, and no traditional method was "
+        "better than always giving the same answer"
+        if alone
+        else f"The network and {title(case.rival)} have learned nothing that test data could show: "
+        f"neither is shown to be better than always giving the same answer, which reaches "
+        f"{case.metric.write(constant)}"
+    )
     sentence = (
-        f"The network{both or ' has'} learned nothing that test data could show: {whose} "
-        f"{'no ' if alone else ''}better than always giving the same answer{others} "
-        f"({case.figures()}). Use neither; these inputs may not hold the answer, or there are too "
-        "few examples."
+        f"{opening}; {case.figures()}. Use {'none of them' if alone else 'neither'}: these inputs "
+        "may not hold the answer, or there are too few examples."
     )
     return "baseline" if alone and side < 0 else "level", "poor", sentence
 

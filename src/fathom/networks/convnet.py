@@ -208,13 +208,16 @@ def _check_size(spec: ConvnetSpec, inputs: InputSpec, output: OutputSpec) -> Non
             f"network.stem and network.widths divide the sides of a picture by {shrinks}, but the "
             f"pictures are {first.width}x{first.height}: use a smaller stem or fewer widths."
         )
+    count = _stem_weights(spec, inputs) + spec.widths[-1] * output.size
+    count += sum(9 * before * after for before, after in pairwise(spec.widths))
+    count += sum(2 * spec.depth * 9 * width**2 for width in spec.widths)
+    check_weights(count, "network.widths or network.depth")
+
+
+def _stem_weights(spec: ConvnetSpec, inputs: InputSpec) -> int:
     embedded, features = features_size(without_images(inputs), EMBED_DIM)
     channels = sum(block.channels for block in inputs.images.values())
-    first, last = spec.widths[0], spec.widths[-1]
-    count = embedded + first * (features + channels * max(3, 2 * spec.stem) ** 2)
-    count += sum(9 * before * after for before, after in pairwise(spec.widths))
-    count += sum(2 * spec.depth * 9 * width**2 for width in spec.widths) + last * output.size
-    check_weights(count, "network.widths or network.depth")
+    return embedded + spec.widths[0] * (features + channels * max(3, 2 * spec.stem) ** 2)
 
 
 def _first_picture(inputs: InputSpec) -> ImageBlock:

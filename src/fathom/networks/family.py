@@ -17,7 +17,6 @@ from fathom.core.errors import PlanError, nearest
 from fathom.core.output import OutputSpec
 from fathom.core.registry import Registry
 
-
 MOST_DEPTH = 1_000
 # Training keeps about six numbers for each weight: itself, its gradient, two of the optimizer's,
 # its average, and its best value so far.

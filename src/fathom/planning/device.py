@@ -9,10 +9,15 @@ from fathom.core.errors import PlanError
 
 def choose_device(wanted: str) -> str:
     """'cpu' or 'cuda' for `wanted` = auto, cpu or cuda. Raises PlanError where there is none."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise PlanError("There is no usable NVIDIA GPU for --device cuda: use --device cpu.")
-    if wanted != "cpu" and not wanted.startswith("cuda"):
-        raise PlanError(f"There is no device {wanted!r}: use cpu, cuda or auto.")
-    return wanted
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    chosen = ("cuda" if count else "cpu") if wanted == "auto" else wanted
+    if chosen.startswith("cuda") and not count:
+        raise PlanError(f"There is no usable NVIDIA GPU for --device {wanted}: use --device cpu.")
+    if chosen not in known:
+        raise PlanError(f"There is no device {wanted!r}: use auto, {', '.join(known)}.")
+    if chosen != "cpu":
+        # The same plan must give the same weights: cuDNN may not choose by its own timings.
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+    return chosen

@@ -115,6 +115,6 @@ def load_plan(path: Path) -> Plan:
             f"{path} has the format {content['format_version']}; this Fathom reads {PLAN_FORMAT}."
         )
     try:
-        return msgspec.convert(content, Plan)
+        return msgspec.convert(content, Plan, strict=False)
     except msgspec.ValidationError as error:
         raise PlanError(f"{path} does not fit: {error}.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isnan
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float
     metrics = task.metrics(prediction, targets)
     value = metrics[task.primary]
     if isnan(value):  # a split in which only one class occurs ranks nothing
-        return -metrics["log_loss"]
+        value = metrics.get("log_loss", inf)
+        return -value
     return value if HIGHER_IS_BETTER[task.primary] else -value
 
 

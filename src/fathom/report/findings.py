@@ -185,8 +185,8 @@ class Findings:
             return unseen.reason
         known = (record.n or 0) - (unseen.n or 0)
         return (
-            f"{known:,} of {record.n or 0:,} test examples also stand in the training data; without "
-            f"them: {words.metric_title(self.primary)} {words.record_value(unseen)}"
+            f"{known:,} of {record.n or 0:,} test examples also stand in the training data; "
+            f"without them: {words.metric_title(self.primary)} {words.record_value(unseen)}"
         )
 
     def compare(self, metric: str) -> Comparison:

@@ -34,11 +34,13 @@ def summary_lines(records: Sequence[Record], story: Story) -> list[str]:
 def _warning_lines(findings: Findings) -> list[str]:
     """Test examples that are no news to the models, and the first of the story's warnings."""
     seen, warnings = findings.seen_before, findings.story.warnings
-    lines = [_labelled("warning", textwrap.shorten(seen, _WIDTH, placeholder=" …"))] if seen else []
+    texts = [(seen, "")] if seen else []
     if warnings:
-        more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
-        lines.append(_labelled("warning", textwrap.shorten(warnings[0], _WIDTH) + more))
-    return lines
+        texts += [(warnings[0], f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else "")]
+    return [
+        _labelled("warning", textwrap.shorten(text, _WIDTH, placeholder=" …") + more)
+        for text, more in texts
+    ]
 
 
 def _predict_lines(findings: Findings) -> list[str]:
