@@ -14,9 +14,9 @@ import safetensors.numpy
 import torch
 
 import bundles
-from fathom.core import files
 from fathom.baselines.constant import Constant
-from fathom.core.errors import ArtefactError, PlanError
+from fathom.core import files
+from fathom.core.errors import ArtefactError, PlanError, StorageError
 from fathom.deployment.bundle import find_bundle, load_bundle
 from fathom.deployment.manifest import FILES, entry_of
 
@@ -194,7 +194,7 @@ def test_a_link_that_leads_out(folder):
     refusal(folder, "trust.json", "outside")
 
 
-@pytest.mark.parametrize("size", [{"width": 3000}, {"depth": 3000}, {"embed_dim": 3000}])
+@pytest.mark.parametrize("size", [{"width": 3000}, {"depth": 900}, {"embed_dim": 3000}])
 def test_a_network_far_larger_than_its_weights(folder, size):
     edit(folder / "bundle.json", lambda c: c["network"].update(size))
     refusal(folder, "model.safetensors")
@@ -203,7 +203,7 @@ def test_a_network_far_larger_than_its_weights(folder, size):
 @pytest.mark.parametrize("key", ["width", "depth", "embed_dim"])
 def test_sizes_beyond_the_weights_cost_neither_memory_nor_time(folder, key):
     edit(folder / "bundle.json", lambda c: c["network"].update({key: 10**12}))
-    refusal(folder, "model.safetensors", f"network.{key}")
+    refusal(folder, f"network.{key}")
 
 
 def weights(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
@@ -346,7 +346,7 @@ def test_where_writing_fails_the_one_before_stays(made, folder, monkeypatch, fai
         spoilt = bundles.make(bundles.people(), "fast").network.model.network
         torch.nn.init.constant_(spoilt.head.linear.bias, float("nan"))
         changes["network"] = spoilt
-    with pytest.raises(ArtefactError):
+    with pytest.raises((ArtefactError, StorageError), match="bundle"):
         made.write(folder, **changes)
     monkeypatch.undo()
     assert load_bundle(folder).default == "baseline"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fathom.core.record import Grade, Record, not_applicable
-from fathom.evidence import wording
 from fathom.evidence.rivals import better_of, sentence_title, settled, strength, title
 from fathom.evidence.scores import Metric, metric_named
 from fathom.evidence.seen import nothing_unseen, seen
@@ -60,24 +59,26 @@ class _Case:
         return [m for m in models if better_of(self.subject, self.metric, m, "constant") > 0]
 
     def figures(self) -> str:
-        """Both models' values and the gain, on all test examples and on those that are unseen."""
-        said, counts = self._values("test", "the network's"), seen(self.subject)
+        """Both models' values on all test examples, and on the unseen ones with the gain."""
+        said, counts = (
+            self._values("test", f"the network's {self.metric.title}"),
+            seen(self.subject),
+        )
         if not counts.known:
-            return f"{said} on {counts.examples} ({self.gain('test')})"
+            return f"{said} on {counts.examples} ({self._gain('test')})"
         return (
-            f"{said} on {wording.plural(counts.n, 'test example')} ({self.gain('test')}), of which "
-            f"{counts.also}; on the other {counts.new:,} {self._values(UNSEEN, 'its')} "
-            f"({self.gain(UNSEEN)})"
+            f"{said} on {counts.examples.rstrip(',')}; on the other {counts.new:,} "
+            f"{self._values(UNSEEN, 'it')} ({self._gain(UNSEEN)})"
         )
 
-    def _values(self, split: str, whose: str) -> str:
+    def _values(self, split: str, what: str) -> str:
         ours, theirs = (
             self.metric.write(self.subject.estimate(self.metric, name, split).value)
             for name in (NETWORK, self.rival)
         )
-        return f"{whose} {self.metric.title} is {ours} against {theirs}"
+        return f"{what} is {ours} against {theirs}"
 
-    def gain(self, split: str) -> str:
+    def _gain(self, split: str) -> str:
         """'gain +1.6 points, 95 % interval …'."""
         gain = self.subject.gain(self.metric, NETWORK, self.rival, split)
         value = self.metric.write(gain.value, signed=True)
@@ -167,9 +168,12 @@ def _worse(case: _Case) -> str:
 
 
 def _level(case: _Case) -> str:
+    apart = "which is too little to tell them apart"
+    if seen(case.subject).known:
+        apart = "and the two together tell too little to choose by"
     return (
-        f"The network and {title(case.rival)} are level: {case.figures()}, which is too little to "
-        f"tell them apart. {_recommended(case, 'then the better choice')}"
+        f"The network and {title(case.rival)} are level: {case.figures()}, {apart}. "
+        f"{_recommended(case, 'then the better choice')}"
     )
 
 
