@@ -102,16 +102,17 @@ def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
 
 
 def _straddlers(outcome: Outcome) -> Array:
-    """Positions within a given test split whose inputs stand in the training data too."""
+    """Positions within a given test split whose inputs something was learned or chosen from too."""
     prepared = outcome.prepared
     given = prepared.raw.given_split
     if given is None or not (given == "test").any():
         return np.empty(0, dtype=np.int64)
     hashes = hash_inputs(prepared.schema, prepared.raw.table)
     copied = copies(prepared.schema, prepared.raw.table, hashes)
-    train = hashes[prepared.examples["train"].rows]
     test = prepared.examples["test"].rows
-    found: Array = np.flatnonzero(np.isin(hashes[test], train) & copied[test])
+    others = [prepared.examples[name].rows for name in SPLIT_NAMES if name != "test"]
+    known = hashes[np.concatenate(others)]
+    found: Array = np.flatnonzero(np.isin(hashes[test], known) & copied[test])
     return found
 
 
