@@ -28,10 +28,12 @@ def predict(run: str, data: str, output: str | None, model: str | None) -> None:
       fathom predict runs/photos photos/new/ --model baseline
     """
     from fathom.deployment.bundle import find_bundle, load_bundle
+    from fathom.deployment.predict import check_output, write_predictions
     from fathom.deployment.predict import predict as predict_data
-    from fathom.deployment.predict import write_predictions
     from fathom.display import Display
 
+    if output is not None and output != "-":
+        check_output(output)
     with Display() as display:
         display.stage("loading")
         bundle = load_bundle(find_bundle(run))
