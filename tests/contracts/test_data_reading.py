@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fathom.core.errors import DataError
 from fathom.core.progress import Silent
 from fathom.core.schema import Field, Schema
 from fathom.data.cells import MISSING
@@ -367,3 +368,13 @@ def test_large_jpegs_may_be_decoded_smaller(tmp_path):
     Image.new("RGB", (800, 400)).save(tmp_path / "j.jpg")
     assert open_picture(tmp_path / "j.jpg", at_least=100).size == (200, 100)
     assert open_picture(tmp_path / "j.jpg", at_least=1000).size == (800, 400)
+
+
+def test_what_a_pixel_means_does_not_depend_on_the_pictures_beside_it():
+    """A dark array handed in for predicting is scaled as the bright one that was learned."""
+    bright = np.linspace(0, 1, 4 * 6 * 6).reshape(4, 6, 6)
+    whole = read((bright, list("abab"))).table["image"]
+    dark = read((bright[:2], list("ab"))).table["image"]
+    assert np.array_equal(whole[:2], dark)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        read((bright * 255, list("abab")))

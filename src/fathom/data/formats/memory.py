@@ -166,8 +166,9 @@ def _targets(targets: Any, rows: int) -> pd.Series[Any]:
 def pictures(array: Array) -> Array:
     """Pictures as uint8, (n, H, W) or (n, H, W, C) with C 1, 3 or 4.
 
-    Channels may come first or last. Floats are taken as 0..1 where none is above 1, else as
-    0..255. Raises DataError for other shapes and values.
+    Channels may come first or last. What a pixel means follows from the type alone, so that a dark
+    picture means the same when it is predicted as when it was learned: integers are 0..255, floats
+    and Booleans 0..1. Raises DataError for other shapes and values.
     """
     if array.ndim == 4 and array.shape[3] not in CHANNELS and array.shape[1] in CHANNELS:
         array = array.transpose(0, 2, 3, 1)
@@ -186,11 +187,10 @@ def pictures(array: Array) -> Array:
             "numbers from 0 to 255."
         )
     low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 255):
+    most = 255 if np.issubdtype(array.dtype, np.integer) else 1
+    if not (low >= 0 and high <= most):
         raise DataError(
-            f"Pixels must lie between 0 and 1 or between 0 and 255; these lie between {low:g} "
-            f"and {high:g}: undo their scaling first."
+            f"Pixels of the type {array.dtype} must lie between 0 and {most}; these lie between "
+            f"{low:g} and {high:g}: give integers from 0 to 255, or floats from 0 to 1."
         )
-    real = array.dtype == bool or np.issubdtype(array.dtype, np.floating)
-    scale = 255.0 if real and high <= 1 else 1.0
-    return np.ascontiguousarray(np.rint(array * scale).astype(np.uint8))
+    return np.ascontiguousarray(np.rint(array * (255.0 / most)).astype(np.uint8))
