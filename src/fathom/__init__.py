@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
-__all__ = ["fit", "inspect", "load"]
+__all__ = ["FathomClassifier", "FathomRegressor", "fit", "inspect", "load"]
 
 if TYPE_CHECKING:
+    from fathom.estimators import FathomClassifier, FathomRegressor
     from fathom.inspection import inspect
     from fathom.pipeline import fit
     from fathom.run import load
 
-_HOMES = {"fit": "fathom.pipeline", "inspect": "fathom.inspection", "load": "fathom.run"}
+_HOMES = {
+    "fit": "fathom.pipeline",
+    "inspect": "fathom.inspection",
+    "load": "fathom.run",
+    "FathomClassifier": "fathom.estimators",
+    "FathomRegressor": "fathom.estimators",
+}
 
 
 def __getattr__(name: str) -> Any:

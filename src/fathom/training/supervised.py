@@ -96,7 +96,8 @@ class Supervised:
     ) -> tuple[nn.Module, TrainingResult]:
         """Train in `folder` (log and checkpoints go there); the network holds its best weights.
 
-        Only checkpoints of the same `identity` are gone on with; see Trainer.
+        Only checkpoints of the same `identity` are gone on with; see Trainer. Without validation
+        examples the last weights are the best.
         """
         network = self.build()
         trainer = Trainer(
@@ -107,7 +108,7 @@ class Supervised:
             seed=self.seed,
             folder=folder,
             device=self.device,
-            validate=self.validate,
+            validate=self.validate if len(self.validation) else None,
             progress=progress,
             budget=budget,
             replans=replans,

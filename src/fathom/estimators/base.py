@@ -1,0 +1,161 @@
+"""What the classifier and the regressor have in common: parameters, learning, pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from fathom.core.errors import PlanError
+from fathom.core.prediction import Array, Prediction
+from fathom.core.schema import Schema, TaskName
+from fathom.data.encode import encode
+from fathom.estimators.holdout import hold_out
+from fathom.estimators.inputs import table_of
+from fathom.estimators.learning import in_python, learn_network, told
+from fathom.estimators.state import pack, unpack
+from fathom.inference import LoadedModel, NetworkPredictor
+from fathom.planning.device import choose_device
+
+Auto = Literal["auto"]
+
+LEAST_ROWS = 50
+"""With fewer rows all are learned from: what could be held out would choose by chance."""
+
+PADDED_ROWS = 16
+"""Products of one or two rows are summed in another order than those of many; so many rows are
+predicted at once that what is said of a row does not depend, to the last bit, on those beside it.
+"""
+
+# Parameters that are keys of the plan.
+_PLAN_KEYS = {
+    "network": "network.family",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.optimizer.learning_rate",
+    "optimizer": "training.optimizer.name",
+}
+
+
+class FathomEstimator(BaseEstimator):
+    """The parameters are told in the subclasses; what was learned ends in an underscore."""
+
+    _task: TaskName
+
+    def __init__(
+        self,
+        network: str = "auto",
+        *,
+        steps: int | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        learning_rate: float | Auto = "auto",
+        optimizer: str = "auto",
+        settings: Mapping[str, Any] | None = None,
+        validation_fraction: float = 0.15,
+        calibrate: bool = True,
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: int = 0,
+    ) -> None:
+        self.network = network
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.settings = settings
+        self.validation_fraction = validation_fraction
+        self.calibrate = calibrate
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    @property
+    def network_(self) -> nn.Module:
+        """The network, in evaluation mode."""
+        return self.model_.network
+
+    @property
+    def schema_(self) -> Schema:
+        """What each column is, and what was learned of it."""
+        return self.model_.schema
+
+    def _learn(self, inputs: Any, targets: Array) -> None:
+        """Learn from checked inputs and `targets` (n,): class codes or numbers."""
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction}: it must be at least 0 and "
+                "below 1."
+            )
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        table, kinds = table_of(self, inputs, reset=True)
+        classes = self._task == "classification"
+        splits = hold_out(
+            targets,
+            self.validation_fraction if len(targets) >= LEAST_ROWS else 0.0,
+            seed=seed,
+            classes=classes,
+            part=classes and self.calibrate,
+        )
+        with told(self.verbose) as progress:
+            fitted = learn_network(
+                table,
+                targets,
+                splits,
+                task=self._task,
+                kinds=kinds,
+                settings=self._settings(),
+                steps=None if self.steps == "auto" else int(self.steps),
+                seed=seed,
+                device=choose_device(self.device),
+                progress=progress,
+            )
+        self.model_: LoadedModel = fitted.model
+        self.n_iter_ = fitted.steps
+        self.history_ = fitted.history
+
+    def _settings(self) -> dict[str, Any]:
+        """The plan keys that were set, by a parameter of their own or in `settings`."""
+        own = {_PLAN_KEYS[name]: getattr(self, name) for name in _PLAN_KEYS}
+        return {k: v for k, v in own.items() if v != "auto"} | dict(self.settings or {})
+
+    def _predicted(self, inputs: Any) -> Prediction:
+        check_is_fitted(self)
+        with in_python():
+            table, _ = table_of(self, inputs, reset=False)
+            examples = encode(table, self.model_.schema, targets=False).examples
+            if self.model_.inputs.images:  # a picture more costs more than a row
+                return NetworkPredictor(self.model_).predict(examples)
+            padded = examples.take(np.arange(max(len(examples), PADDED_ROWS)) % len(examples))
+            predicted = NetworkPredictor(self.model_).predict(padded)
+            return predicted.take(np.arange(len(examples)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The parameters and what was learned; the network as bytes that hold no code."""
+        state = dict(super().__getstate__())
+        model = state.pop("model_", None)
+        return state if model is None else state | {"bundle": pack(model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` gave. Raises ArtefactError where it is damaged."""
+        state = dict(state)
+        bundle = state.pop("bundle", None)
+        super().__setstate__(state)
+        if bundle is not None:
+            self.model_ = unpack(bundle, _device_here(self.device))
+
+
+def _device_here(wanted: str) -> str:
+    """The device that was asked for; the processor, where this machine has no such device."""
+    try:
+        return choose_device(wanted)
+    except PlanError:
+        return "cpu"
