@@ -1,0 +1,1 @@
+"""What benchmarks against other packages share: environments, data sets, the lines they write."""

@@ -1,0 +1,103 @@
+"""Pictures, side by side: seconds of training until 0.90, 0.92, 0.93 on Fashion-MNIST's test.
+
+    python benchmarks/images.py --data /usr/share/datasets/fashion-mnist [--who fathom keras …]
+
+Every peer runs alone, in its own environment, on all cores. A peer's clock stands still while it
+predicts the test data, four times an epoch, and it may stop at 0.93 or after `--most-seconds` of
+training. Fathom is run as a command, once for each number of steps, because its learning rate is
+brought down to zero at the end of the run; validation and checkpoints count as training there, the
+seconds of the whole command, with baselines, evidence and report, are told beside. Results go to
+benchmarks/results/images.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from field.environments import PEERS, THIS, clean_environment, python_of
+from field.lines import fit_with_fathom, keep, scratch
+
+MARKS = (0.90, 0.92, 0.93)
+STEPS = (150, 200, 300, 450, 700, 1100)
+SCRIPTS = {name: f"{name}_images.py" for name in ("keras", "lightning", "skorch", "fastai")}
+FILE = "images.jsonl"
+
+
+def marks_of(curve: list[dict[str, Any]]) -> dict[str, float | None]:
+    """The least seconds of training at which each accuracy was reached."""
+    return {
+        f"{mark:.2f}": min(
+            (p["train_seconds"] for p in curve if p["accuracy"] >= mark), default=None
+        )
+        for mark in MARKS
+    }
+
+
+def run_fathom(data: str, most_seconds: float) -> list[dict[str, Any]]:
+    """One run for each number of steps, until the last mark is reached or the time is up."""
+    curve = []
+    for steps in STEPS:
+        with scratch() as out:
+            done = fit_with_fathom(data, "--steps", str(steps), out=out)
+        records = done["records"]
+        point = {
+            "step": steps,
+            "train_seconds": records["cost.train_seconds"]["value"],
+            "accuracy": records["performance.accuracy"]["value"],
+            "process_seconds": done["process_seconds"],
+        }
+        print(json.dumps(point), flush=True)
+        curve.append(point)
+        if point["accuracy"] >= MARKS[-1] or point["train_seconds"] >= most_seconds:
+            break
+    return curve
+
+
+def run_peer(name: str, data: str, most_seconds: float) -> list[dict[str, Any]]:
+    """The curve that a peer's script prints. Raises CalledProcessError where it fails."""
+    script = Path(__file__).parent / "field" / SCRIPTS[name]
+    process = subprocess.Popen(
+        [python_of(name), script, data, str(most_seconds), str(MARKS[-1])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    )
+    curve = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            curve.append(json.loads(line))
+            print(name, line, end="", flush=True)
+    _, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(errors.strip().splitlines()[-1])
+    return curve
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--who", nargs="+", default=[THIS, *SCRIPTS], choices=[THIS, *PEERS])
+    parser.add_argument("--most-seconds", type=float, default=420)
+    options = parser.parse_args()
+    for who in options.who:
+        try:
+            if who == THIS:
+                curve = run_fathom(options.data, options.most_seconds)
+            else:
+                curve = run_peer(who, options.data, options.most_seconds)
+        except RuntimeError as error:
+            keep(FILE, who, name="fashion-mnist", failed=str(error))
+            continue
+        best = max(point["accuracy"] for point in curve)
+        keep(FILE, who, name="fashion-mnist", seconds_to=marks_of(curve), best=best, n=10_000,
+             curve=curve)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
