@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.planning.plan import Plan
 from fathom.planning.probe import Speed
+from fathom.tasks import HIGHER_IS_BETTER
 from fathom.training.supervised import Supervised
 
 # A short training without flips shows whether a mirrored picture still means the same.
@@ -84,7 +86,11 @@ def _scores(what: Supervised, steps: int, batch_size: int, time: float) -> tuple
     with TemporaryDirectory() as folder:
         network, _ = replace(what, training=training).fit(Path(folder), budget=Budget(time))
     mirror = replace(what, validation=mirrored(what.validation))
-    return what.validate(network).score, mirror.validate(network).score
+    plain, flipped = (
+        w.validate(network).logged.get(what.task.primary, nan) for w in (what, mirror)
+    )
+    sign = 1.0 if HIGHER_IS_BETTER[what.task.primary] else -1.0
+    return sign * plain, sign * flipped
 
 
 def _range(what: Supervised) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isnan
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.inference import fit_trust
 from fathom.planning.prepare import Prepared
-from fathom.tasks.metrics import HIGHER_IS_BETTER
+from fathom.tasks import selection_score
 
 # A weak baseline is a lie, so the baselines get a real share of the time.
 BASELINE_SHARE = 0.2
@@ -42,13 +41,8 @@ class Rivals:
 
 
 def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float:
-    """The task's primary metric, signed so that higher is better."""
-    metrics = task.metrics(prediction, targets)
-    value = metrics[task.primary]
-    if isnan(value):  # a split in which only one class occurs ranks nothing
-        value = metrics.get("log_loss", inf)
-        return -value
-    return value if HIGHER_IS_BETTER[task.primary] else -value
+    """What models are chosen by on validation; higher is better."""
+    return selection_score(task.metrics(prediction, targets), task.primary, len(targets))
 
 
 def fit_rivals(

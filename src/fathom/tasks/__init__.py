@@ -10,8 +10,16 @@ from fathom.core.task import SupervisedTask
 from fathom.tasks.classification import Classification
 from fathom.tasks.metrics import HIGHER_IS_BETTER
 from fathom.tasks.regression import Regression
+from fathom.tasks.selection import selection_score
 
-__all__ = ["HIGHER_IS_BETTER", "TASKS", "Classification", "Regression", "build_task"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "TASKS",
+    "Classification",
+    "Regression",
+    "build_task",
+    "selection_score",
+]
 
 TASKS: Registry[type[Classification] | type[Regression]] = Registry("task")
 TASKS.register("classification")(Classification)

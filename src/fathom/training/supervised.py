@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from fathom.data.augment import Augment, AugmentSpec
 from fathom.data.source import ArraySource
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, build
-from fathom.tasks import HIGHER_IS_BETTER
+from fathom.tasks import selection_score
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
 from fathom.training.trainer import Trainer, TrainingResult, Validation
@@ -61,7 +61,7 @@ class Supervised:
         )
 
     def validate(self, network: nn.Module) -> Validation:
-        """The task's metrics on the validation examples; the primary one is the score.
+        """The task's metrics on the validation examples, and the score that weights are chosen by.
 
         Where an output is not finite the score is NaN, which no weights are kept for.
         """
@@ -71,11 +71,8 @@ class Supervised:
         if not np.isfinite(said).all():
             return Validation(nan)
         metrics = self.task.metrics(prediction, self.validation.targets)
-        primary = metrics[self.task.primary]
-        if isnan(primary):  # a split in which only one class occurs ranks nothing
-            return Validation(-metrics["log_loss"], metrics)
-        sign = 1.0 if HIGHER_IS_BETTER[self.task.primary] else -1.0
-        return Validation(sign * primary, metrics)
+        score = selection_score(metrics, self.task.primary, len(self.validation))
+        return Validation(score, metrics)
 
     def predict(self, network: nn.Module, examples: Examples) -> Prediction:
         """What the network says of examples, in the precision in which it is trained."""
