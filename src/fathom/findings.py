@@ -21,7 +21,7 @@ from fathom.core.record import Evidence, Record
 from fathom.data.hashing import copies, hash_inputs
 from fathom.evidence import Subject, gather
 from fathom.job import Job
-from fathom.planning.plan import to_yaml
+from fathom.planning.plan import InferencePlan, Plan, to_yaml
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
 from fathom.planning.rivals import Rivals
 from fathom.report import Story
@@ -159,8 +159,8 @@ def _story(outcome: Outcome, shipped: Shipped) -> Story:
         columns=len(prepared.schema.fields),
         splits={name: len(prepared.examples[name]) for name in SPLIT_NAMES},
         schema=schema_rows(prepared.schema),
-        plan_yaml=to_yaml(plan),
-        why=plan.why,
+        plan_yaml=to_yaml(_as_used(plan, shipped)),
+        why=_why(plan, shipped),
         versions=plan.environment["versions"],
         hardware=plan.environment["hardware"],
         default_model=shipped.default,
@@ -175,6 +175,15 @@ def _story(outcome: Outcome, shipped: Shipped) -> Story:
         fathom_version=__version__,
         replans=tuple(_events(job, "replan")),
     )
+
+
+def _as_used(plan: Plan, shipped: Shipped) -> Plan:
+    """The plan with the views that were chosen once the network was trained."""
+    return replace(plan, inference=InferencePlan(shipped.network.model.views))
+
+
+def _why(plan: Plan, shipped: Shipped) -> dict[str, str]:
+    return plan.why | ({"inference.views": shipped.why_views} if shipped.why_views else {})
 
 
 def _repeat_command(source: str, plan: str) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from torch import nn
+from torch import Tensor, nn
 
 from fathom import __version__, folders
 from fathom.core.progress import Progress
 from fathom.deployment.bundle import write_bundle
 from fathom.deployment.manifest import ModelName
-from fathom.inference import LoadedModel, NetworkPredictor
+from fathom.inference import LoadedModel, NetworkPredictor, Views, choose_views
 from fathom.inference.trust import Trust, fit_trust
+from fathom.inference.views import candidates
 from fathom.job import Job
 from fathom.planning.plan import Plan
 from fathom.planning.prepare import Prepared
@@ -48,6 +49,7 @@ class Shipped:
     network: NetworkPredictor
     default: ModelName
     scores: dict[ModelName, float]
+    why_views: str
 
 
 def ship(outcome: Outcome, progress: Progress) -> Shipped:
@@ -55,11 +57,13 @@ def ship(outcome: Outcome, progress: Progress) -> Shipped:
     prepared, rivals = outcome.prepared, outcome.rivals
     plan, learned = outcome.plan, outcome.learned
     progress.stage("calibrating")
-    model = _loaded(prepared, plan, learned, Trust())
+    model = _loaded(prepared, plan, learned)
+    views, why_views = _views(prepared, plan, model)
+    model = replace(model, views=views)
     calibration = prepared.examples["calibration"]
     if learned.what.output.form == "classes":
         trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
-        model = _loaded(prepared, plan, learned, trust)
+        model = replace(model, trust=trust)
     network = NetworkPredictor(model)
     validation = prepared.examples["validation"]
     assert validation.targets is not None
@@ -80,18 +84,34 @@ def ship(outcome: Outcome, progress: Progress) -> Shipped:
         default=default,
         validation_scores=scores,
         provenance=_provenance(plan),
+        views=views,
     )
-    return Shipped(network, default, scores)
+    return Shipped(network, default, scores, why_views)
 
 
-def _loaded(prepared: Prepared, plan: Plan, learned: Learned, trust: Trust) -> LoadedModel:
+def _views(prepared: Prepared, plan: Plan, model: LoadedModel) -> tuple[Views, str]:
+    """The views that the plan asks for, or those that validation chooses; and why."""
+    wanted = plan.inference.views
+    if wanted != "auto":
+        return wanted, plan.why.get("inference.views", "")
+    validation = prepared.examples["validation"]
+    assert validation.targets is not None
+    flip = plan.augmentation.flip
+
+    def outputs(views: Views) -> Tensor:
+        return NetworkPredictor(replace(model, views=views)).logits(validation)
+
+    return choose_views(model.task, outputs, validation.targets, candidates(flip=flip))
+
+
+def _loaded(prepared: Prepared, plan: Plan, learned: Learned) -> LoadedModel:
     return LoadedModel(
         schema=prepared.schema,
         inputs=prepared.inputs,
         network=learned.network,
         network_spec=plan.network,
         task=learned.what.task,
-        trust=trust,
+        trust=Trust(),
         precision=plan.training.precision,
         device=learned.what.device,
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fathom.core.errors import PlanError
-from fathom.data.augment import Augment, AugmentSpec, cut_out, move, relight, zoom
+from fathom.data.augment import Augment, AugmentSpec, PictureSizes, cut_out, move, relight, zoom
 
 SPECS = {
     "flip": AugmentSpec(flip=True),
@@ -117,7 +117,33 @@ def test_zoom_keeps_the_middle():
     assert torch.equal(zoom(flat, 0.3, seeded()), flat)
 
 
-@pytest.mark.parametrize("fields", [{"shift": -1}, {"cutout": -2}, {"zoom": 1.0}, {"contrast": -1}])
+@pytest.mark.parametrize(
+    "fields", [{"shift": -1}, {"cutout": -2}, {"zoom": 1.0}, {"contrast": -1}, {"progressive": 0}]
+)
 def test_nonsense_is_refused(fields):
     with pytest.raises(PlanError, match="augment"):
         AugmentSpec(**fields)
+
+
+def test_pictures_grow_in_a_few_even_steps_and_are_full_at_the_end():
+    sizes = PictureSizes(0.55, 28)
+    sides = [sizes.side(28, i / 100) for i in range(101)]
+    assert sides == sorted(sides)
+    assert sorted(set(sides)) == [16, 20, 24, 28]
+    assert all(side == 28 for side in sides[70:])
+    assert sizes.cost(1.0) == 1.0
+    assert sizes.cost(0.0) == (16 / 28) ** 2
+    assert {PictureSizes(0.1, 8).side(full, 0.0) for full in (1, 2, 3)} == {1, 2}
+
+
+def test_a_small_picture_shows_the_same():
+    images = pictures(height=28, width=56)
+    inputs = {"image": images, "numbers": torch.ones(64, 3)}
+    sizes = PictureSizes(0.5, 28)
+    small = sizes(inputs, 0.0)
+    assert small["image"].shape == (64, 3, 16, 32)
+    assert small["image"].dtype == torch.uint8
+    assert small["numbers"] is inputs["numbers"]
+    means = [x.float().mean(dim=(2, 3)) for x in (images, small["image"])]
+    torch.testing.assert_close(*means, rtol=0, atol=6)
+    assert torch.equal(sizes(inputs, 1.0)["image"], images)

@@ -50,6 +50,18 @@ def test_a_run_ends_with_its_budget_however_wrong_the_probe_was(step_seconds):
     assert 85 <= clock.now <= 110
 
 
+def test_steps_that_are_known_to_become_dearer_are_no_news():
+    clock = Clock()
+
+    def cost(done: float) -> float:
+        return 0.25 if done < 0.5 else 1.0
+
+    watch = Pace(Budget(62.5, clock=clock), 1000, 100_000, 0, cost)
+    for step in range(1, 1000):
+        clock.now += 0.1 * cost(step / 1000)
+        assert watch.replan(step, 1000, step / 1000) is None
+
+
 def test_a_fast_run_stops_at_what_the_data_is_good_for():
     clock, watch = pace(100.0, planned=1000, most=1500)
     assert run(clock, watch, 0.01, 1000) <= 1500

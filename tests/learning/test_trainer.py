@@ -19,10 +19,11 @@ from fathom.core.budget import Budget
 from fathom.core.errors import InterruptedRunError, PlanError
 from fathom.core.progress import Silent
 from fathom.core.task import Loss
+from fathom.data.augment import PictureSizes
 from fathom.data.source import ArraySource
 from fathom.training.interrupt import DeferredInterrupt
 from fathom.training.optimizers import OPTIMIZERS
-from fathom.training.schedule import load_replans
+from fathom.training.schedule import Replan, load_replans
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.speed import measure_speed
 from fathom.training.trainer import Validation
@@ -392,3 +393,36 @@ def test_unknown_optimizer_names_the_nearest() -> None:
         OptimizerSpec(name="adanw")
     with pytest.raises(PlanError, match=r"optimizer\.learning_rate"):
         OptimizerSpec(learning_rate=0.0)
+
+
+def test_pictures_that_grow_survive_interruption_and_a_replan(tmp_path: Path) -> None:
+    sizes, replans = PictureSizes(0.5, 8), [Replan(20, 50)]
+    seen: list[tuple[int, ...]] = []
+
+    def made() -> Run:
+        torch.manual_seed(1)
+        run = training_runs.supervised()
+        run.network.middle = nn.Conv2d(8, 8, 3, padding=1)  # no picture is too small for it
+        return run
+
+    def watching(run: Run) -> Run:
+        run.network.register_forward_pre_hook(
+            lambda module, given: (
+                seen.append(tuple(given[0]["picture"].shape[2:])) if module.training else None
+            )
+        )
+        return run
+
+    whole = watching(made())
+    whole.trainer(tmp_path / "whole", sizes=sizes, replans=replans).fit()
+    assert seen == sorted(seen)
+    assert seen[0] == (4, 4)
+    assert seen[-1] == (8, 8)
+    assert len(seen) == 50
+    stopped = made()
+    stopped.task.after_step = press
+    with pytest.raises(InterruptedRunError):
+        stopped.trainer(tmp_path / "parts", sizes=sizes, replans=replans).fit()
+    resumed = made()
+    resumed.trainer(tmp_path / "parts", sizes=sizes).fit(resume=True)
+    assert same(weights(whole), weights(resumed))

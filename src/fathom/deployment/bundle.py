@@ -46,7 +46,7 @@ from fathom.deployment.manifest import (
     read_manifest,
 )
 from fathom.deployment.verify import UNFIT, check_answer, check_schema, restore_network
-from fathom.inference import LoadedModel, NetworkPredictor, Precision, Trust
+from fathom.inference import LoadedModel, NetworkPredictor, Precision, Trust, Views
 from fathom.networks import NetworkSpec
 from fathom.tasks import build_task
 
@@ -92,6 +92,7 @@ def write_bundle(
     default: ModelName,
     validation_scores: Mapping[ModelName, float],
     provenance: Mapping[str, Any],
+    views: Views = "one",
 ) -> None:
     """Write a bundle into `folder`, in the place of one that is there.
 
@@ -117,6 +118,7 @@ def write_bundle(
         baseline=BaselineEntry(baseline.name, config),
         provenance=dict(provenance),
         files={name: entry_of(content) for name, content in contents.items()},
+        views=views,
     )
     try:
         with replacing(folder) as beside:
@@ -169,6 +171,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
         trust=trust,
         precision=manifest.precision,
         device=device,
+        views=manifest.views,
     )
     network = NetworkPredictor(model)
     baseline = _baseline(manifest.baseline, contents[BASELINE], folder / BASELINE)

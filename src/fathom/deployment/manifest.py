@@ -12,7 +12,7 @@ from msgspec import Struct
 from fathom.core.errors import ArtefactError, UserError
 from fathom.core.files import inside
 from fathom.core.schema import SCHEMA_FORMAT, TaskName
-from fathom.inference import Precision
+from fathom.inference import Precision, Views
 from fathom.inference.trust import TRUST_FORMAT
 from fathom.networks import NetworkSpec
 
@@ -46,8 +46,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The file `bundle.json`.
 
     `default` is the model that was better on validation; `validation_scores` holds what each of the
-    two reached there (higher is better; None where the split could not tell). `files` lists every
-    other file.
+    two reached there (higher is better; None where the split could not tell). The network's outputs
+    are averaged over `views` of each example. `files` lists every other file.
     """
 
     fathom: str
@@ -59,6 +59,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     baseline: BaselineEntry
     provenance: dict[str, Any]
     files: dict[str, FileEntry]
+    views: Views = "one"
     format_version: int = BUNDLE_FORMAT
 
 

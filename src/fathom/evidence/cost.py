@@ -17,6 +17,7 @@ from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import batch_of, copied_network
 from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
+from fathom.inference import VIEWS
 
 REPEATS = 50
 LATENCY_SECONDS = 1.0  # spent on repeats at most
@@ -80,19 +81,33 @@ def _parameters(subject: Subject) -> Record:
 def _flops(subject: Subject, examples: Examples) -> Record:
     batch = batch_of(subject, examples.take(np.array([0])))
     flops, uncounted = count_flops(copied_network(subject), batch.inputs)
+    flops *= _passes(subject)
     method = "two for each multiplication with addition; element-wise work is not counted"
     if uncounted:
         method += f"; not counted either: {', '.join(uncounted)}"
     return Record(
         "cost.flops",
         "cost",
-        sentence=f"One answer takes {prefixed(flops, 'FLOP')} (arithmetic operations).",
+        sentence=(
+            f"One answer takes {prefixed(flops, 'FLOP')} (arithmetic operations)"
+            f"{_of_views(subject)}."
+        ),
         value=float(flops),
         unit="FLOP",
         n=1,
         method=method,
         higher_is_better=False,
     )
+
+
+def _passes(subject: Subject) -> int:
+    return len(VIEWS[subject.model.views])
+
+
+def _of_views(subject: Subject) -> str:
+    """That an answer is a mean over views, where it is one; each of them costs a pass."""
+    passes = _passes(subject)
+    return f", averaged over {passes} views of the example" if passes > 1 else ""
 
 
 def _not_measured(id: str) -> Record:
@@ -153,7 +168,7 @@ def _latency(subject: Subject, examples: Examples, budget: Budget) -> Record:
         "cost",
         sentence=(
             f"One example is answered in {wording.seconds(median)} (median; nine in ten within "
-            f"{wording.seconds(slow)})."
+            f"{wording.seconds(slow)}){_of_views(subject)}."
         ),
         value=median,
         unit="s",

@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from fathom.inference.model import LoadedModel, NetworkPredictor, Precision, run_network
 from fathom.inference.trust import Trust, fit_trust
+from fathom.inference.views import VIEWS, Views, choose_views
 
-__all__ = ["LoadedModel", "NetworkPredictor", "Precision", "Trust", "fit_trust", "run_network"]
+__all__ = [
+    "VIEWS",
+    "LoadedModel",
+    "NetworkPredictor",
+    "Precision",
+    "Trust",
+    "Views",
+    "choose_views",
+    "fit_trust",
+    "run_network",
+]

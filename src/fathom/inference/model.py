@@ -17,6 +17,7 @@ from fathom.core.prediction import Array, Prediction
 from fathom.core.schema import Schema
 from fathom.core.task import SupervisedTask
 from fathom.inference.trust import Trust
+from fathom.inference.views import VIEWS, Views, seen
 from fathom.networks import NetworkSpec
 
 Precision = Literal["float32", "bfloat16"]
@@ -32,7 +33,8 @@ class LoadedModel:
     """A trained network in evaluation mode, on `device`, with what its inputs and outputs mean.
 
     `precision` is what it was trained in, and computes in. `trust` was fitted on the calibration
-    split. A network that is handed in is put into evaluation mode.
+    split. Its outputs are averaged over `views` of each example. A network that is handed in is put
+    into evaluation mode.
     """
 
     schema: Schema
@@ -43,6 +45,7 @@ class LoadedModel:
     trust: Trust
     precision: Precision = "float32"
     device: str = "cpu"
+    views: Views = "one"
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -59,7 +62,13 @@ class NetworkPredictor:
     def logits(self, examples: Examples) -> Tensor:
         """The network's outputs before any calibration, (n, output.size) float32 on the CPU."""
         model = self.model
-        return run_network(model.network, examples, precision=model.precision, device=model.device)
+        return run_network(
+            model.network,
+            examples,
+            precision=model.precision,
+            device=model.device,
+            views=model.views,
+        )
 
     def predict(self, examples: Examples) -> Prediction:
         """Calibrated predictions for n examples, in their order."""
@@ -72,8 +81,11 @@ def run_network(
     *,
     precision: Precision = "float32",
     device: str = "cpu",
+    views: Views = "one",
 ) -> Tensor:
     """Outputs of a network on `device` for n examples: (n, output.size) float32 on the CPU.
+
+    They are the mean over the `views` of each example.
 
     The network is run in evaluation mode, batch by batch, and left in the mode in which it was
     found. What it says of a row does not depend on the rows beside it.
@@ -85,10 +97,17 @@ def run_network(
         # No rows still make one empty batch, so that the outputs have their width.
         starts = range(0, max(len(examples), 1), size)
         outputs = [
-            network(_tensors(examples.inputs, slice(start, start + size), device)).float().cpu()
+            _over_views(
+                network, _tensors(examples.inputs, slice(start, start + size), device), views
+            )
             for start in starts
         ]
         return torch.cat(outputs)
+
+
+def _over_views(network: nn.Module, inputs: dict[str, Tensor], views: Views) -> Tensor:
+    outputs = [network(seen(inputs, view)).float().cpu() for view in VIEWS[views]]
+    return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(dim=0)
 
 
 def batch_size(inputs: Mapping[str, Array], kind: str) -> int:

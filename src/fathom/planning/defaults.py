@@ -8,7 +8,7 @@ from math import ceil
 from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, NetworkSpec, default_spec
 from fathom.planning.environment import cores, has_fast_bfloat16
-from fathom.planning.plan import TaskPlan
+from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 
@@ -38,6 +38,7 @@ class Defaults:
     training: TrainingSpec
     augmentation: AugmentSpec
     task: TaskPlan
+    inference: InferencePlan
     why: dict[str, str]
     most_epochs: int
 
@@ -77,7 +78,8 @@ def defaults_for(
         why["augmentation.shift"] = "A picture moved by a little means the same."
     smoothing = 0.05 if pictures and output.form == "classes" else 0.0
     epochs = _most_epochs(rows, batch_size, pictures, output.form)
-    return Defaults(network, training, augmentation, TaskPlan(smoothing), why, epochs)
+    inference = InferencePlan("auto" if pictures else "one")
+    return Defaults(network, training, augmentation, TaskPlan(smoothing), inference, why, epochs)
 
 
 def _batch_size(rows: int, pictures: bool) -> int:

@@ -13,7 +13,7 @@ from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, NetworkSpec
 from fathom.planning.defaults import Defaults, defaults_for
 from fathom.planning.overrides import apply_settings, convert, full_key, leaves
-from fathom.planning.plan import TaskPlan
+from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.planning.request import Request
 from fathom.training.optimizers import OPTIMIZERS
@@ -31,6 +31,7 @@ class Draft:
     training: TrainingSpec
     augmentation: AugmentSpec
     task: TaskPlan
+    inference: InferencePlan
     why: dict[str, str]
     fixed: frozenset[str]
     most_epochs: int
@@ -58,6 +59,7 @@ def make_draft(request: Request, prepared: Prepared) -> Draft:
         training=convert(tree["training"], TrainingSpec, "training"),
         augmentation=convert(tree["augmentation"], AugmentSpec, "augmentation"),
         task=convert(tree["task"], TaskPlan, "task"),
+        inference=convert(tree["inference"], InferencePlan, "inference"),
         why=why | dict.fromkeys(sorted(fixed), "was set by the user."),
         fixed=frozenset(fixed),
         most_epochs=defaults.most_epochs,
@@ -71,6 +73,7 @@ def _tree(defaults: Defaults) -> dict[str, Any]:
         "training": msgspec.to_builtins(defaults.training),
         "augmentation": msgspec.to_builtins(defaults.augmentation),
         "task": msgspec.to_builtins(defaults.task),
+        "inference": msgspec.to_builtins(defaults.inference),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -19,6 +19,7 @@ from fathom.core.files import write_atomic
 from fathom.core.schema import Kind, TaskName
 from fathom.data.augment import AugmentSpec
 from fathom.data.split import Splits
+from fathom.inference import Views
 from fathom.networks import NetworkSpec
 from fathom.training.settings import TrainingSpec
 
@@ -54,6 +55,15 @@ class TaskPlan(Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+class InferencePlan(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the network is used. Its outputs are averaged over `views` of each example.
+
+    `auto`: whichever views gain more than noise on validation, once the network is trained.
+    """
+
+    views: Views | Literal["auto"] = "one"
+
+
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """A resolved plan. `baselines` maps names to their fixed limits of iterations (None: no limit
     of its own); `evidence` maps sample sizes; `seconds` how the budget was shared out.
@@ -72,6 +82,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     seconds: dict[str, float]
     environment: dict[str, Any]
     why: dict[str, str]
+    inference: InferencePlan = InferencePlan()
     format_version: int = PLAN_FORMAT
 
 

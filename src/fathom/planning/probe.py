@@ -16,6 +16,7 @@ from fathom.planning.draft import Draft
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import Plan
 from fathom.training.precision import threads
+from fathom.training.replan import mean_cost
 from fathom.training.settings import TrainingSpec
 from fathom.training.speed import Speed as Timing
 from fathom.training.speed import measure_speed
@@ -64,6 +65,7 @@ def probe(
         if f"training.{key}" not in draft.fixed
     }
     total = 1 + sum(max(len(values) - 1, 0) for values in open_choices.values())
+    total += what.sizes is not None
     seconds = SHARE_OF_BUDGET * budget.seconds / total
     best, timing = plan.training, measure_speed(what, seconds=seconds)
     told = [_told(best, timing)]
@@ -77,9 +79,25 @@ def probe(
                 best, timing = spec, timed
     why = plan.why | {"training.precision": f"Milliseconds a step: {'; '.join(told)}."}
     unsteady = timing.slowest > UNSTEADY * timing.median
-    predicting = _predict_seconds(replace(what, training=best))
-    speed = Speed(timing.median, predicting, unsteady)
+    fastest = replace(what, training=best)
+    predicting = _predict_seconds(fastest)
+    speed = Speed(_mean_seconds(fastest, timing.median, seconds), predicting, unsteady)
     return speed, changed(plan, training=best, why=why)
+
+
+def _mean_seconds(what: Supervised, full: float, seconds: float) -> float:
+    """A step's mean over the whole run, where one with full pictures takes `full` seconds.
+
+    Between the smallest pictures and the full ones the time grows with their area.
+    """
+    sizes = what.sizes
+    if sizes is None:
+        return full
+    small = measure_speed(what, seconds=seconds, resize=lambda x: sizes(x, 0.0)).median
+    least = sizes.cost(0.0)
+    if least == 1.0:
+        return full
+    return full - max(full - small, 0.0) * (1 - mean_cost(sizes.cost, 0.0, 1.0)) / (1 - least)
 
 
 def _told(spec: TrainingSpec, timing: Timing) -> str:

@@ -12,10 +12,11 @@ from fathom.core.budget import Budget, format_duration
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
+from fathom.inference.views import VIEWS, candidates
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.environment import describe_environment
 from fathom.planning.flips import flips_allowed
-from fathom.planning.plan import Plan
+from fathom.planning.plan import InferencePlan, Plan
 from fathom.planning.prepare import AUDIT_SHARE, Prepared
 from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
 from fathom.planning.request import Request, data_plan
@@ -36,6 +37,8 @@ LEAST_STEPS = 20
 # Validation is how the best weights are found; it may cost so much of the training time.
 VALIDATION_SHARE, VALIDATIONS_LEAST, VALIDATIONS_MOST = 0.08, 4, 30
 VALIDATION_ROWS = 10_000
+# Averaging over views may cost so much of the whole, trying it and measuring with it together.
+VIEWS_SHARE = 0.05
 SAVE_EVERY_SECONDS = 10.0
 LOG_LINES = 200
 WARMUP_SHARE = 0.1
@@ -87,6 +90,7 @@ def resolve(
     if draft.may_flip:
         what = supervised(plan, prepared, request.device)
         plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
+    plan = _set_views_aside(plan, prepared, speed, budget)
     plan = _stretch(plan, draft, what, speed, budget)
     if speed.unsteady and plan.training.steps < plan.training.most_steps:
         progress.say(
@@ -118,6 +122,7 @@ def _plan(
         network=draft.network,
         training=draft.training,
         augmentation=draft.augmentation,
+        inference=draft.inference,
         baselines=dict(limits),
         evidence=dict(SAMPLES),
         budget_seconds=None if request.steps else request.budget_seconds,
@@ -139,6 +144,31 @@ def _set_evidence_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Bu
     most = np.clip(EVIDENCE_SHARE * budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST)
     seconds = round(float(min(foreseen, most)), 2)
     return replace(plan, seconds=plan.seconds | {"evidence": seconds})
+
+
+def _set_views_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
+    """Leave time to choose the views and to measure with them, or do without where it is short."""
+    if plan.inference.views != "auto":
+        return plan
+    passes = [len(VIEWS[views]) for views in candidates(flip=plan.augmentation.flip)]
+    measured = sum(min(len(prepared.examples[name]), most) for name, most in SAMPLES.items())
+    rows = (1 + sum(passes)) * len(prepared.examples["validation"]) + max(passes) * measured
+    seconds = rows * speed.predict_seconds
+    if seconds > VIEWS_SHARE * budget.seconds:
+        why = (
+            f"To try averaging over several views, and to measure with them, would have taken "
+            f"{format_duration(seconds)} of {format_duration(budget.seconds)}."
+        )
+        return replace(
+            plan, inference=InferencePlan("one"), why=plan.why | {"inference.views": why}
+        )
+    evidence = round(plan.seconds["evidence"] + seconds, 2)
+    why = "Averaged over several views where that gains more than noise on validation."
+    return replace(
+        plan,
+        seconds=plan.seconds | {"evidence": evidence},
+        why=plan.why | {"inference.views": why},
+    )
 
 
 def _check(budget: Budget, plan: Plan, what: Supervised, speed: Speed) -> None:

@@ -78,6 +78,7 @@ def run_trial(
             device=what.device,
             validate=validate,
             budget=budget,
+            sizes=what.sizes,
         )
         try:
             trainer.fit()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.core.source import Source
 from fathom.core.task import Task
@@ -56,8 +56,16 @@ class Speed:
     steps: int
 
 
-def measure_speed(what: Trainable, *, seconds: float) -> Speed:
-    """Time whole training steps (batch, forward, backward, optimizer) for about `seconds`."""
+Inputs = dict[str, Tensor]
+
+
+def measure_speed(
+    what: Trainable, *, seconds: float, resize: Callable[[Inputs], Inputs] | None = None
+) -> Speed:
+    """Time whole training steps (batch, forward, backward, optimizer) for about `seconds`.
+
+    `resize` brings the pictures of each batch to another size first.
+    """
     spec, network, task = what.training, what.build(), copy.deepcopy(what.task)
     prepare(network, spec, what.device)
     modules = [network, *task.modules().values()]
@@ -74,7 +82,10 @@ def measure_speed(what: Trainable, *, seconds: float) -> Speed:
     generator = torch.Generator(device=what.device)
 
     def step() -> None:
-        batch = arrange(next(batches), spec, what.device)
+        batch = next(batches)
+        if resize is not None:
+            batch = replace(batch, inputs=resize(batch.inputs))
+        batch = arrange(batch, spec, what.device)
         for update in updates:
             update.run(network, batch, generator, factor=1e-6)
 

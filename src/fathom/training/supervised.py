@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace as changed
 from torch import Tensor, nn
 
 from fathom.core.blocks import InputSpec
@@ -19,7 +20,7 @@ from fathom.core.output import OutputSpec
 from fathom.core.prediction import ClassPrediction, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
-from fathom.data.augment import Augment, AugmentSpec
+from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, build
@@ -51,7 +52,7 @@ class Supervised:
     def source(self) -> ArraySource:
         """The training examples, resident on the device."""
         assert self.train.targets is not None
-        changes = self.augmentation != AugmentSpec()
+        changes = changed(self.augmentation, progressive=1.0) != AugmentSpec()
         return ArraySource(
             {name: self._tensor(array) for name, array in self.train.inputs.items()},
             self.task.encode_targets(self.train.targets).to(self.device),
@@ -59,6 +60,14 @@ class Supervised:
             seed=self.seed,
             augment=Augment(self.augmentation) if changes else None,
         )
+
+    @property
+    def sizes(self) -> PictureSizes | None:
+        """How large the pictures are on the way; None where they are full from the start."""
+        if self.augmentation.progressive == 1.0 or not self.inputs.images:
+            return None
+        largest = max(min(b.height, b.width) for b in self.inputs.images.values())
+        return PictureSizes(self.augmentation.progressive, largest)
 
     def validate(self, network: nn.Module) -> Validation:
         """The task's metrics on the validation examples, and the score that weights are chosen by.
@@ -110,6 +119,7 @@ class Supervised:
             budget=budget,
             replans=replans,
             identity=identity,
+            sizes=self.sizes,
         )
         return network, trainer.fit(resume=resume)
 

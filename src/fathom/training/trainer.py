@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from fathom.core.progress import Progress, Silent
 from fathom.core.randomness import derive_seed
 from fathom.core.source import Source
 from fathom.core.task import Task
+from fathom.data.augment import PictureSizes
 from fathom.training import checkpoint as checkpoints
 from fathom.training.averaging import average_of
 from fathom.training.checkpoint import Checkpoint
@@ -32,6 +33,7 @@ from fathom.training.phase import Outcome, PhaseUpdate
 from fathom.training.precision import arrange, autocast, prepare, threads
 from fathom.training.replan import Pace
 from fathom.training.schedule import Replan, learning_rate_factor, total_steps
+from fathom.training.schedule import progress as way_gone
 from fathom.training.settings import TrainingSpec
 from fathom.training.state import (
     Tensors,
@@ -78,7 +80,8 @@ class Trainer:
     change its own length when the machine is slower than planned; without one the length is the
     spec's, changed by `replans` alone. `folder` takes log.jsonl, replans.jsonl and checkpoints.
     `identity` stands for all that decides the weights, a digest of plan and data: a checkpoint of
-    another identity is not gone on with.
+    another identity is not gone on with. `sizes` brings the pictures of a batch to the size that is
+    due at this point of the way.
     """
 
     def __init__(
@@ -96,10 +99,11 @@ class Trainer:
         budget: Budget | None = None,
         replans: Sequence[Replan] = (),
         identity: str = "",
+        sizes: PictureSizes | None = None,
     ) -> None:
         self.network, self.task, self.source, self.spec = network, task, source, spec
         self.seed, self.folder, self.device = seed, folder, device
-        self.validate, self.budget = validate, budget
+        self.validate, self.budget, self.sizes = validate, budget, sizes
         self.progress = progress if progress is not None else Silent()
         self.state = TrainingState(identity, replans=list(replans))
         self.log = TrainingLog(folder / "log.jsonl")
@@ -119,7 +123,7 @@ class Trainer:
                 self.state.step += 1
                 # Randomness has no state: whatever is drawn in a step depends on its number alone.
                 torch.manual_seed(derive_seed(self.seed, "step", self.state.step))
-                batch = arrange(next(batches), self.spec, self.device)
+                batch = arrange(self._sized(next(batches)), self.spec, self.device)
                 outcomes = {
                     name: update.run(
                         self.network,
@@ -214,6 +218,11 @@ class Trainer:
         if found is not None and self.state.step < self.steps:
             self._event("resumed", f"Training goes on after step {self.state.step}.")
 
+    def _sized(self, batch: Batch) -> Batch:
+        if self.sizes is None:
+            return batch
+        return replace(batch, inputs=self.sizes(batch.inputs, self.done))
+
     def _generator(self, phase: str) -> torch.Generator:
         seed = derive_seed(self.seed, "phase", phase, self.state.step)
         return torch.Generator(device=self.device).manual_seed(seed)
@@ -301,9 +310,10 @@ class Trainer:
             return
         if self._pace is None:  # from the second step on: the first one may compile
             spec = self.spec
-            self._pace = Pace(self.budget, spec.steps, spec.most_steps, self.state.step)
+            cost = None if self.sizes is None else self.sizes.cost
+            self._pace = Pace(self.budget, spec.steps, spec.most_steps, self.state.step, cost)
             return
-        replan = self._pace.replan(self.state.step, self.steps)
+        replan = self._pace.replan(self.state.step, self.steps, self.done)
         if replan is not None:
             before = self.steps
             self.state.replans.append(replan)
@@ -394,6 +404,11 @@ class Trainer:
     def seconds(self) -> float:
         """Seconds worked on this run so far, before an interruption too."""
         return self._earlier + self._clock() - self._started
+
+    @property
+    def done(self) -> float:
+        """The share of its way that the run has gone in the middle of the present step."""
+        return way_gone(self.state.step - 0.5, self.spec.steps, self.state.replans)
 
     @property
     def learning_rate_factor(self) -> float:
