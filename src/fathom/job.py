@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def _default_name(source: object) -> str:
     """What a run is called when nobody says: after its file, folder or built-in set."""
     if not isinstance(source, str | Path):
         return "data"
-    return run_name(Path(source)) if Path(source).exists() else str(source)
+    known = Path(source).expanduser().exists() or has_magic(str(source))
+    return run_name(Path(source)) if known else str(source)
 
 
 def _interrupted(root: Path, name: str, asked: Asked) -> Path | None:

@@ -71,9 +71,9 @@ def test_broken_parquet(tmp_path, content):
     assert "t.parquet" in reason(tmp_path / "t.parquet")
 
 
-def test_parquet_cut_short_or_nested(tmp_path):
+def test_parquet_cut_short_or_of_bytes(tmp_path):
     path = tmp_path / "t.parquet"
-    pd.DataFrame({"a": [[1], [2, 3]]}).to_parquet(path)
+    pd.DataFrame({"a": [b"1", b"2"]}).to_parquet(path)
     assert "Column 'a'" in reason(path)
     pd.DataFrame({"a": range(100)}).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-20])
@@ -144,6 +144,7 @@ def test_folders_that_hold_no_classes_of_pictures(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     assert "empty folder" in reason(tmp_path / "empty")
     (tmp_path / "tables" / "a.csv").write_text("a\n1\n")
+    (tmp_path / "tables" / "model.bin").write_text("")
     assert "a.csv" in reason(tmp_path / "tables")
     picture(tmp_path / "flat" / "0.png")
     assert "no class folder" in reason(tmp_path / "flat")

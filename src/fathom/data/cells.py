@@ -68,7 +68,7 @@ def _text_of_float(value: float) -> str | None:
 
 def codes_and_texts(column: pd.Series[Any]) -> tuple[Array, Array]:
     """Codes (n,) int64 into the distinct texts (k,) object; a code of -1 is a missing value."""
-    raw_codes, values = pd.factorize(column.astype(object), use_na_sentinel=True)
+    raw_codes, values = pd.factorize(column, use_na_sentinel=True)
     texts = np.array([text_of(v) for v in values], dtype=object)
     codes_of_texts, distinct = pd.factorize(texts, use_na_sentinel=True)
     lookup = np.append(codes_of_texts, -1).astype(np.int64)  # the last entry serves the code -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -159,5 +160,6 @@ def data_plan(request: Request, *, target: str, task: TaskName, rows: int, diges
 def _lasting(source: object) -> str:
     if not isinstance(source, str | Path):
         return ""
-    path = Path(source)
-    return str(path.resolve()) if path.exists() else str(source)
+    path = Path(source).expanduser()
+    lasting = path.exists() or has_magic(str(path))  # a pattern such as part-*.csv
+    return str(path.resolve()) if lasting else str(source)

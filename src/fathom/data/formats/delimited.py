@@ -11,29 +11,28 @@ from __future__ import annotations
 import csv
 import io
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
-from fathom.data.cells import MISSING
+from fathom.data.formats import packed
+from fathom.data.formats.columns import SPELLED, to_columns
 from fathom.data.formats.encoding import to_utf8
-from fathom.data.formats.memory import run_name, tidy
+from fathom.data.formats.memory import run_name
 from fathom.data.raw import Raw
 from fathom.data.table import Table
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 DELIMITERS = (",", ";", "\t", "|")
-# pandas compares letter by letter; what is spelled otherwise still, `cells` knows.
-SPELLED = [w for m in sorted(MISSING) for w in (m, m.upper(), m.capitalize())] + ["NaN", "NaT"]
+BLOCK_BYTES = 8 * 2**20
 NO_DELIMITER = "\x1f"  # a unit separator, which no text holds: the table has one column
 SAMPLE_BYTES = 256 * 1024
 
@@ -62,30 +61,58 @@ class Layout:
             line = reader.line_num + 1
 
 
+@dataclass(frozen=True)
+class Texts:
+    """A file cut into fields: columns of text (null where missing), and how rows are named."""
+
+    path: Path
+    table: pa.Table
+    layout: Layout
+    digest: str
+    where: Callable[[int], str]
+
+
 def recognises(path: Path) -> bool:
-    """Whether the file is called like delimited text."""
-    return path.is_file() and path.suffix.lower() in SUFFIXES
+    """Whether the file is called like delimited text, packed or not."""
+    return path.is_file() and packed.suffix(path) in SUFFIXES
 
 
 def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
     """Read one file of delimited text. Raises DataError naming the file and the line."""
-    data = path.read_bytes()
+    texts = read_texts(path, progress)
+    if not len(texts.table):
+        raise DataError(f"{path} has a header but no rows below it.")
+    columns = dict(zip(texts.table.column_names, texts.table.columns, strict=True))
+    texts = replace(texts, table=None)  # so that each column is free once it is a number
+    return Raw(
+        name=run_name(path),
+        source=str(path),
+        table=Table(to_columns(columns, texts.layout.delimiter, progress.say)),
+        digest=f"sha256:{texts.digest}",
+        where=texts.where,
+    )
+
+
+def read_texts(path: Path, progress: Progress) -> Texts:
+    """Cut one file into fields; there may be no rows. Raises DataError naming the file and line."""
+    data = packed.read_bytes(path)
     content, encoding = to_utf8(data, path)
     if encoding:
         progress.say(f"{path.name} is not UTF-8; it was read as {encoding}.")
     layout = find_layout(content, path)
     header = read_header(content, layout, path)
-    frame, layout = parse(content, header, layout, path)
+    table, layout = parse(content, header, layout, path)
     if not layout.quoted:
         progress.say(f"{path.name} holds unpaired quotes: all quotes are taken as characters.")
-    plain = content.rstrip(b"\r\n").count(b"\n") == len(frame)
-    return Raw(
-        name=run_name(path),
-        source=str(path),
-        table=Table.from_frame(tidy(decimal_commas(frame, layout), path.name)),
-        digest=f"sha256:{sha256(data).hexdigest()}",
-        where=LineNumbers(path, layout, plain),
-    )
+    plain = _line_ends(content) == len(table)
+    where = LineNumbers(path, layout, plain)
+    return Texts(path, table, layout, sha256(data).hexdigest(), where)
+
+
+def _line_ends(content: bytes) -> int:
+    """Line ends between the lines; those at the very end are not counted."""
+    tail = len(content[-1024:]) - len(content[-1024:].rstrip(b"\r\n"))
+    return content.count(b"\n", 0, len(content) - tail)
 
 
 def find_layout(content: bytes, path: Path) -> Layout:
@@ -136,47 +163,69 @@ def _is_a_row(names: list[str]) -> bool:
     return 3 * len(numbers) >= len(names) and bool(numbers) and not rising
 
 
-def parse(
-    content: bytes, header: list[str], layout: Layout, path: Path
-) -> tuple[pd.DataFrame, Layout]:
-    """Parse all rows. Returns the layout too, since quotes may turn out to be plain characters."""
+def parse(content: bytes, header: list[str], layout: Layout, path: Path) -> tuple[pa.Table, Layout]:
+    """Cut all rows. Returns the layout too, since quotes may turn out to be plain characters."""
     try:
-        frame = _pandas(content, header, layout)
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        literal = _without_quotes(content, header, layout)
-        if literal is None:
-            raise _ragged(content, header, layout, path) or DataError(
-                f"{path} cannot be cut into columns: {' '.join(str(error).split())}."
-            ) from None
-        return _pandas(content, header, literal), literal
-    if frame.empty:
-        raise DataError(f"{path} has a header but no rows below it.")
-    if len(frame) < content.count(b"\n") - 1:  # some fields hold line ends, or quotes are unpaired
+        table = _by_arrow(content, header, layout)
+    except pa.ArrowInvalid:
+        table = None
+    # Fewer rows: some fields hold line ends, some lines are blank, or quotes are unpaired.
+    fewer = table is None or len(table) < _line_ends(content)
+    if fewer:
         literal = _without_quotes(content, header, layout)
         if literal is not None:
-            return _pandas(content, header, literal), literal
-    if frame.iloc[:, -1].isna().any():  # pandas fills short rows up: find out whether it did
+            return _by_records(content, header, literal), literal
+    unpaired = fewer and content.count(b'"') % 2
+    if table is None or unpaired or _spaced_quotes(content, layout):
         problem = _ragged(content, header, layout, path)
         if problem:
             raise problem
-    return frame, layout
+        table = _by_records(content, header, layout)
+    return table, layout
 
 
-def _pandas(content: bytes, header: list[str], layout: Layout) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            io.BytesIO(content),
-            sep=layout.delimiter,
-            quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-            header=0,
-            names=header,
-            index_col=False,
-            skipinitialspace=True,
-            keep_default_na=False,
-            na_values=SPELLED,
-            low_memory=False,
-        )
+def _by_arrow(content: bytes, header: list[str], layout: Layout) -> pa.Table:
+    """All rows as columns of text. Raises ArrowInvalid for a line of more or fewer fields."""
+    numbered = [str(i) for i in range(len(header))]
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(content),
+        read_options=pyarrow.csv.ReadOptions(column_names=numbered, block_size=BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=layout.delimiter,
+            quote_char='"' if layout.quoted else False,
+            newlines_in_values=layout.quoted and b'"' in content,
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(numbered, pa.string()),
+            null_values=SPELLED,
+            strings_can_be_null=True,
+            check_utf8=False,  # it was decoded before
+        ),
+    )
+    return table.slice(1).rename_columns(header)
+
+
+def _by_records(content: bytes, header: list[str], layout: Layout) -> pa.Table:
+    """The same line by line, which knows spaces before quotes, and lines of any length."""
+    missing = frozenset(SPELLED)
+    schema = pa.schema([(name, pa.string()) for name in header])
+    parts = []
+    records = (fields for _, fields in layout.records(content))
+    next(records)  # the header
+    while rows := list(islice(records, 50_000)):
+        cells = [
+            [None if c in missing else c for c in column] for column in zip(*rows, strict=True)
+        ]
+        parts.append(pa.table([pa.array(c, pa.string()) for c in cells], schema=schema))
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _spaced_quotes(content: bytes, layout: Layout) -> bool:
+    """Whether spaces stand before a quote that opens a field, which Arrow takes for text."""
+    if not layout.quoted or b' "' not in content:
+        return False
+    delimiter = re.escape(layout.delimiter.encode())
+    return re.search(rb"(?:^|[\r\n]|" + delimiter + rb') +"', content) is not None
 
 
 def _without_quotes(content: bytes, header: list[str], layout: Layout) -> Layout | None:
@@ -220,21 +269,6 @@ def _ragged(content: bytes, header: list[str], layout: Layout, path: Path) -> Da
     return None
 
 
-def decimal_commas(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Turn columns of numbers such as 3,14 into numbers, where no comma parts the fields."""
-    if layout.delimiter == ",":
-        return frame
-    changed: dict[str, Any] = {}
-    for name in frame.columns:
-        column = frame[name]
-        present = column.dropna()
-        if not pd.api.types.is_string_dtype(column.dtype) or present.empty:
-            continue
-        if present.str.fullmatch(r"[+-]?\d+(,\d+)?").all():
-            changed[name] = pd.to_numeric(column.str.replace(",", "."))
-    return frame.assign(**changed)
-
-
 @dataclass(frozen=True)
 class LineNumbers:
     """Names a row by its file and line. Lines are counted only once a row is asked for.
@@ -253,5 +287,5 @@ class LineNumbers:
 
     @cached_property
     def _lines(self) -> list[int]:
-        content, _ = to_utf8(self.path.read_bytes(), self.path)
+        content, _ = to_utf8(packed.read_bytes(self.path), self.path)
         return [line for line, _ in self.layout.records(content)]

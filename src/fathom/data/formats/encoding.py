@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from pathlib import Path
 
@@ -30,6 +31,8 @@ SIGNATURES = (
     (b"\x93NUMPY", "a NumPy array"),
 )
 SAMPLE_BYTES = 64 * 1024
+PIECE = 16 * 2**20
+_SIGNS = frozenset("¢£¤¥¦¨¬¯±²³´¶¸¹º¼½¾¿×÷")
 FEW = 40  # bytes beyond ASCII, too few for a statistical guess of the language
 
 
@@ -38,7 +41,7 @@ def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
 
     Raises DataError where the file is empty, is no text, or cannot be decoded.
     """
-    if not data.strip():
+    if not data[:SAMPLE_BYTES].strip() and not data.strip():
         raise DataError(f"{path} is empty: a table needs a header line and rows below it.")
     _refuse_binary(data, path)
     for mark, encoding in MARKS:
@@ -52,16 +55,26 @@ def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
             f"{path} is no text: byte {at} is zero; save the table as CSV, TSV or Parquet."
         )
     try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
+        if not data.isascii():
+            _recode(data, "utf-8")
+    except UnicodeDecodeError:
         encoding = _guess(data)
         if not encoding:
-            line = data.count(b"\n", 0, error.start) + 1
+            line = data.count(b"\n", 0, _first_wrong(data)) + 1
             raise DataError(
                 f"{path} line {line} holds bytes of no known text encoding: save it as UTF-8."
             ) from None
         return _decode(data, encoding, path), encoding
     return data, ""
+
+
+def _first_wrong(data: bytes) -> int:
+    """The place of the first byte that is not UTF-8."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return 0
 
 
 def _refuse_binary(data: bytes, path: Path) -> None:
@@ -75,11 +88,22 @@ def _refuse_binary(data: bytes, path: Path) -> None:
 
 def _decode(data: bytes, encoding: str, path: Path) -> bytes:
     try:
-        return data.decode(encoding).encode("utf-8")
+        return _recode(data, encoding)
     except UnicodeError as error:
         raise DataError(
             f"{path} is not valid {encoding}, as which it begins ({error}): save it as UTF-8."
         ) from None
+
+
+def _recode(data: bytes, encoding: str) -> bytes:
+    """The text as UTF-8, decoded piece by piece: a whole one takes up to four bytes a character."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    out = io.BytesIO()
+    for start in range(0, len(data), PIECE):
+        piece = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))
+        if encoding != "utf-8":
+            out.write(piece.encode("utf-8"))
+    return data if encoding == "utf-8" else out.getvalue()
 
 
 def _unmarked_utf16(data: bytes) -> str:
@@ -105,9 +129,12 @@ def _guess(data: bytes) -> str:
         size += len(lines[-1])
         if size > SAMPLE_BYTES:
             break
-    if _few_accents(b"\n".join(lines)) and _decodes(data, "cp1252"):
+    sample = b"\n".join(lines)
+    if _central_european(sample) and _decodes(data, "cp1250"):
+        return "cp1250"
+    if _few_accents(sample) and _decodes(data, "cp1252"):
         return "cp1252"
-    matches = from_bytes(b"\n".join(lines))
+    matches = from_bytes(sample)
     best = matches.best()
     if best is None:
         return ""
@@ -116,6 +143,20 @@ def _guess(data: bytes) -> str:
         if "cp1252" in (match.encoding, *match.could_be_from_charset):
             chosen = "cp1252" if match.chaos <= best.chaos else chosen
     return chosen if _decodes(data, chosen) else ""
+
+
+def _central_european(text: bytes) -> bool:
+    """Whether Windows-1252 shows signs within words, all of which Windows-1250 shows as letters."""
+    pairs = [
+        (one, two)
+        for one, two in zip(
+            text.decode("cp1252", "replace"), text.decode("cp1250", "replace"), strict=True
+        )
+        if not one.isascii()
+    ]
+    signs = {pair for pair in pairs if pair[0] in _SIGNS}
+    many = 5 * sum(pair in signs for pair in pairs) > len(pairs)
+    return len(signs) > 1 and many and all(two.isalpha() for _, two in signs)
 
 
 def _few_accents(text: bytes) -> bool:
@@ -132,7 +173,7 @@ def _few_accents(text: bytes) -> bool:
 
 def _decodes(data: bytes, encoding: str) -> bool:
     try:
-        data.decode(encoding)
+        _recode(data, encoding)
     except UnicodeDecodeError:
         return False
     return True

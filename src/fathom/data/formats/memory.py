@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +22,12 @@ CHANNELS = (1, 3, 4)
 
 
 def run_name(path: Path) -> str:
-    """The name of a run on this file: its stem, or its folder's name for 'train.csv' and such."""
-    stem = path.name.split(".")[0] or path.name
-    if stem.lower() in PLAIN_NAMES:
+    """The name of a run on this file: its stem, or its folder's name for 'train.csv' and such.
+
+    Of a pattern such as part-*.csv what is left without the wildcards.
+    """
+    stem = re.sub(r"[*?\[\]]+", "", path.name.split(".")[0] or path.name).strip("-_ ")
+    if stem.lower() in PLAIN_NAMES or not stem:
         return path.resolve().parent.name.lower() or stem.lower()
     return stem.lower()
 

@@ -1,0 +1,290 @@
+"""JSON: a record on each line (.jsonl, .ndjson), or a .json file that is a list of records.
+
+A .json file may also hold columns, {"age": [31, 45], "city": ["Rome", "Oslo"]}, as pandas writes
+them too, one list of records under a name, or a record on each line. What a record lacks is
+missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from fathom.core.errors import DataError
+from fathom.core.progress import Progress
+from fathom.data.cells import text_of
+from fathom.data.formats import packed
+from fathom.data.formats.encoding import to_utf8
+from fathom.data.formats.memory import run_name
+from fathom.data.formats.nested import check_width, flatten, list_columns
+from fathom.data.raw import Raw
+from fathom.data.table import Table
+
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*LINES, ".json")
+BATCH = 50_000
+_EXAMPLE = '{"age": 31, "city": "Rome"}'
+_DECODER = msgspec.json.Decoder()
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file is called like JSON, packed or not."""
+    return path.is_file() and packed.suffix(path) in SUFFIXES
+
+
+def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+    """Read one file of JSON. Raises DataError naming the file and the line or record."""
+    data = packed.read_bytes(path)
+    content, encoding = to_utf8(data, path)
+    if encoding:
+        progress.say(f"{path.name} is not UTF-8; it was read as {encoding}.")
+    records: Iterable[Any] | None = None
+    where: Callable[[int], str] = lambda row: f"{path.name} record {row + 1}"  # noqa: E731
+    if packed.suffix(path) not in LINES:
+        records = _document(content, path)
+    if records is None:
+        where = LineNumbers(path)
+        records = _lines(content, path)
+    columns = _columns(records, where, path)
+    table = Table(columns)
+    if not len(table):
+        raise DataError(f"{path} holds no records: write one such as {_EXAMPLE} for each row.")
+    return Raw(
+        name=run_name(path),
+        source=str(path),
+        table=table,
+        digest=f"sha256:{sha256(data).hexdigest()}",
+        where=where,
+    )
+
+
+def _lines(content: bytes, path: Path) -> Iterator[Any]:
+    """The records of a file with one on each line."""
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield decode(line)
+        except ValueError as error:
+            raise DataError(
+                f"{path} line {number} is no JSON ({error}): every line must hold one whole record "
+                f"such as {_EXAMPLE}."
+            ) from None
+
+
+def decode(text: bytes) -> Any:
+    """One JSON value; NaN and Infinity, which Python writes, are known too. Raises ValueError."""
+    try:
+        return _DECODER.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _document(content: bytes, path: Path) -> Iterable[Any] | None:
+    """The records of a whole document, or None where it holds a record on each line."""
+    try:
+        value = decode(content)
+    except ValueError as error:
+        if _begins_with_a_record(content):
+            return None
+        raise DataError(f"{path} is no JSON ({error}): write it again.") from None
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        found = _of_columns(value, path)
+        if found is not None:
+            return found
+        lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+        if len(lists) == 1:
+            return lists[0]
+        if content.strip().count(b"\n") == 0:
+            return [value]
+    raise DataError(
+        f"{path} holds neither a list of records nor columns: write [{_EXAMPLE}, ...] or a record "
+        "on each line."
+    )
+
+
+def _begins_with_a_record(content: bytes) -> bool:
+    first, _, rest = content.lstrip().partition(b"\n")
+    try:
+        return bool(rest.strip()) and isinstance(decode(first), dict)
+    except ValueError:
+        return False
+
+
+def _of_columns(value: Mapping[str, Any], path: Path) -> Iterable[Any] | None:
+    """Records of a document of columns, in one of the ways that pandas writes; else None."""
+    if {"columns", "data"} <= set(value) <= {"columns", "data", "index", "schema"}:
+        names, rows = value["columns"], value["data"]
+        if all(isinstance(row, list) and len(row) == len(names) for row in rows):
+            return [dict(zip(names, row, strict=True)) for row in rows]
+    if len(value) > 1 and all(isinstance(column, list) for column in value.values()):
+        lengths = {name: len(column) for name, column in value.items()}
+        if len(set(lengths.values())) > 1:
+            short, long = (
+                min(lengths, key=lengths.__getitem__),
+                max(lengths, key=lengths.__getitem__),
+            )
+            raise DataError(
+                f"{path} holds columns of unequal length: {short!r} has {lengths[short]} values, "
+                f"{long!r} has {lengths[long]}."
+            )
+        return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    columns = list(value.values())
+    if columns and all(isinstance(c, dict) and c.keys() == columns[0].keys() for c in columns):
+        rows = list(columns[0])
+        if all(key.isdigit() for key in rows):  # {"age": {"0": 31, "1": 45}}
+            return [{name: value[name][row] for name in value} for row in rows]
+    return None
+
+
+@dataclass
+class _Column:
+    """One field of all records so far: its values in batches, and the types among them."""
+
+    name: str
+    batches: list[Any] = field(default_factory=list)
+    types: set[type] = field(default_factory=set)
+    rows: int = 0
+
+    def add(self, values: list[Any], start: int) -> None:
+        """Values of the rows from `start`; before them the field may not have been there."""
+        if start > self.rows:
+            self.batches.append([None] * (start - self.rows))
+        self.types |= set(map(type, values))
+        self.batches.append(_compact(values))
+        self.rows = start + len(values)
+
+    def values(self, rows: int) -> Iterator[Any]:
+        """All values, one after the other, None where a record lacks the field."""
+        for batch in self.batches:
+            yield from batch.tolist() if isinstance(batch, np.ndarray) else batch
+        for _ in range(rows - self.rows):
+            yield None
+
+
+def _compact(values: list[Any]) -> Any:
+    """Numbers as an array, which takes a fifth of the memory; what else there is as it is."""
+    types = set(map(type, values))
+    if types == {float}:
+        return np.array(values)
+    if types == {int} and max(values) < 2**63 and min(values) >= -(2**63):
+        return np.array(values, dtype=np.int64)
+    if types == {str}:
+        return pd.array(values, dtype="str")
+    return values
+
+
+def _columns(
+    records: Iterable[Any], where: Callable[[int], str], path: Path
+) -> dict[str, pd.Series[Any]]:
+    columns: dict[str, _Column] = {}
+    rows = 0
+    for batch in _batches(records):
+        flat = [_flat(record, rows + i, where) for i, record in enumerate(batch)]
+        for name in dict.fromkeys(name for record in flat for name in record):
+            column = columns.setdefault(name, _Column(name))
+            column.add([record.get(name) for record in flat], rows)
+        check_width(len(columns), str(path))
+        rows += len(batch)
+    result: dict[str, Any] = {}
+    for name in list(columns):
+        result |= _typed(columns.pop(name), rows)
+    return result
+
+
+def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _flat(record: Any, row: int, where: Callable[[int], str]) -> Mapping[str, Any]:
+    if not isinstance(record, dict):
+        raise DataError(
+            f"{where(row)} holds {str(record)[:40]!r} where a record such as {_EXAMPLE} should be."
+        )
+    try:
+        return flatten(record)
+    except ValueError as error:
+        raise DataError(f"{where(row)} has two fields {str(error)!r}: rename one.") from None
+
+
+def _typed(column: _Column, rows: int) -> dict[str, Any]:
+    """A column as Booleans, numbers, text or lists; what is of several types becomes text."""
+    types = column.types - {type(None)}
+    if list in types:
+        return list_columns(column.name, _lists(column.values(rows)))
+    if types == {bool}:
+        values = pd.array(list(column.values(rows)), dtype="boolean")
+        series = pd.Series(values)
+        return {column.name: series if series.isna().any() else series.astype(bool)}
+    if types <= {int, float}:
+        return {column.name: pd.Series(_numbers(column, rows))}
+    if (
+        types == {str}
+        and column.rows == rows
+        and all(not isinstance(batch, list) for batch in column.batches)
+    ):
+        return {column.name: pd.concat([pd.Series(b) for b in column.batches], ignore_index=True)}
+    texts = [v if type(v) is str or v is None else text_of(v) for v in column.values(rows)]
+    return {column.name: pd.Series(texts, dtype="str")}
+
+
+def _numbers(column: _Column, rows: int) -> Any:
+    if column.rows == rows and all(
+        isinstance(batch, np.ndarray) and batch.dtype == np.int64 for batch in column.batches
+    ):
+        return np.concatenate(column.batches)
+    whole = float not in column.types and type(None) not in column.types and column.rows == rows
+    if whole:  # whole numbers beyond 64 bits are names, which keep every digit
+        values = list(column.values(rows))
+        fits = min(values) >= 0 and max(values) < 2**64
+        return (
+            np.array(values, dtype=np.uint64) if fits else pd.array(list(map(str, values)), "str")
+        )
+    out = np.full(rows, np.nan)
+    for row, value in enumerate(column.values(rows)):
+        if value is not None:
+            out[row] = value
+    return out
+
+
+def _lists(values: Iterable[Any]) -> Sequence[Any]:
+    return [v if v is None or isinstance(v, list) else [v] for v in values]
+
+
+@dataclass(frozen=True)
+class LineNumbers:
+    """Names a row by its file and line; blank lines are only looked for once a row is asked for."""
+
+    path: Path
+
+    def __call__(self, row: int) -> str:
+        """'reviews.jsonl line 17'."""
+        return f"{self.path.name} line {self._lines[row]}"
+
+    @cached_property
+    def _lines(self) -> Sequence[int]:
+        content, _ = to_utf8(packed.read_bytes(self.path), self.path)
+        lines = content.split(b"\n")
+        return [number for number, line in enumerate(lines, 1) if line.strip()]
