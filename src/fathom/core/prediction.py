@@ -140,6 +140,11 @@ class ClassPrediction(Prediction):
         right: Array = self.codes == targets
         return right
 
+    def of_truth(self, targets: Array) -> Array:
+        """The probability that each row's class was given, (n, 1)."""
+        given: Array = self.probs[np.arange(len(targets)), targets][:, None]
+        return given
+
     def worst_first(self, targets: Array) -> Array:
         """Wrong answers by falling confidence."""
         wrong = np.flatnonzero(~self.right(targets))
@@ -213,11 +218,15 @@ class LabelsPrediction(Prediction):
         right: Array = (self.holds == targets.astype(bool)).all(axis=1)
         return right
 
+    def of_truth(self, targets: Array) -> Array:
+        """The probability that was given to each label's holding, or not holding, (n, K)."""
+        given: Array = np.where(targets > 0, self.probs, 1.0 - self.probs)
+        return given
+
     def worst_first(self, targets: Array) -> Array:
         """Rows with a wrong label, by how improbable the whole truth was held to be."""
         wrong = np.flatnonzero(~self.right(targets))
-        given = np.where(targets[wrong] > 0, self.probs[wrong], 1.0 - self.probs[wrong])
-        surprise = -np.log(np.maximum(given, TINY)).sum(axis=1)
+        surprise = -np.log(np.maximum(self.of_truth(targets)[wrong], TINY)).sum(axis=1)
         ordered: Array = wrong[np.argsort(-surprise, kind="stable")]
         return ordered
 
