@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fathom import __version__, folders
 from fathom.core.budget import Budget
-from fathom.core.files import append_line, read_lines, write_json
+from fathom.core.files import append_line, read_json, read_lines, write_json
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.record import Evidence, Record
@@ -24,6 +24,8 @@ from fathom.job import Job
 from fathom.planning.plan import InferencePlan, Plan, to_yaml
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
 from fathom.planning.rivals import Rivals
+from fathom.planning.trials import Search
+from fathom.planning.trials import records as search_records
 from fathom.report import Story
 from fathom.report.story import schema_rows
 from fathom.run import Run
@@ -44,13 +46,20 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Progress) -> Run:
 
     budget = Budget(_seconds_for_evidence(outcome), clock=job.budget.clock)
     gathered = gather(subject, budget, progress, keep_fault)
-    records = tuple(_finite(r) for r in (*outcome.prepared.records, *gathered))
+    found = (*outcome.prepared.records, *gathered, *_search_records(job))
+    records = tuple(_finite(r) for r in found)
     for name in faults:
         progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
     story = _story(outcome, shipped)
     write_json(job.folder / folders.EVIDENCE, Evidence(records))
     write_json(job.folder / folders.STORY, story)
     return Run(job.folder, records, story)
+
+
+def _search_records(job: Job) -> list[Record]:
+    """What a search before this training tried, where there was one."""
+    path = job.folder / folders.TUNING
+    return search_records(read_json(path, Search)) if path.exists() else []
 
 
 def _finite(record: Record) -> Record:
@@ -197,8 +206,6 @@ def _task_sentence(prepared: Prepared) -> str:
     inputs = "a picture" if count == 1 and schema.of_kind("image") else f"{count} columns"
     if schema.task == "regression":
         return f"Predict the number {target!r} from {inputs}."
-    if schema.task == "multilabel":
-        return f"Predict which of {len(schema.labels)} labels of {target!r} hold, from {inputs}."
     return f"Predict {target!r}, one of {len(schema.labels)} classes, from {inputs}."
 
 

@@ -10,6 +10,7 @@ from fathom.core.errors import ArtefactError, DataError, nearest
 REQUEST, PLAN, REPORT = "request.json", "plan.yaml", "report.html"
 EVIDENCE, STORY = "evidence.json", "story.json"
 SCHEMA, LOG, TEST_ACCESS, REPLANS = "schema.json", "log.jsonl", "test_access.jsonl", "replans.jsonl"
+TUNING, TUNING_DATABASE = "tuning.json", "tuning.sqlite3"
 BUNDLE, CHECKPOINTS, FAULT = "bundle", "checkpoints", "fault.txt"
 
 

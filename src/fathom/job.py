@@ -83,6 +83,7 @@ def open_job(
         request = replace(
             repeat_request(load_plan(plan_file), device, source, test), name=request.name
         )
+    request = replace(request, folder=folder)
     replans = (plan_file or folder / folders.PLAN).parent / folders.REPLANS
     return Job(request, folder, budget, command, found is not None, replans)
 
@@ -155,7 +156,7 @@ def _refuse_changes(plan_file: Path, **options: object) -> None:
 
 def _remove_unbegun(folder: Path) -> None:
     """A run that was refused before it began leaves no folder behind."""
-    if (folder / folders.PLAN).exists():
+    if (folder / folders.PLAN).exists() or (folder / folders.TUNING_DATABASE).exists():
         return
     for name in (folders.SCHEMA, folders.REQUEST):
         (folder / name).unlink(missing_ok=True)

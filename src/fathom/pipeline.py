@@ -11,7 +11,7 @@ bundle, report                         what is shipped, and what a person reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from fathom.training.schedule import load_replans
 def fit(
     source: object,
     *,
-    target: str | Sequence[str] | None = None,
+    target: str | None = None,
     test: object | None = None,
     task: TaskName | None = None,
     group: str | None = None,
@@ -53,6 +53,8 @@ def fit(
     steps: int | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    tune: int | None = None,
+    tune_storage: str | None = None,
     name: str | None = None,
     out: str | Path = "runs",
     device: str = "auto",
@@ -65,12 +67,12 @@ def fit(
     """Take data to a measured network beside a traditional baseline.
 
     `source` is a path, a built-in name, a `plan.yaml` to repeat, a DataFrame, or a pair of arrays
-    (inputs, targets). Several targets are yes/no columns, learned as labels that may hold at once.
-    `budget` is the time for all of it, such as '5m' (90 seconds by default),
+    (inputs, targets). `budget` is the time for all of it, such as '5m' (90 seconds by default),
     counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
-    plan, `steps` the training's length without any timing; `plan` is a `plan.yaml` to repeat on
-    data in memory. Without `progress` bars are shown where somebody can see them. Returns the
-    finished Run, whose files lie in the folder `out`/`name`.
+    plan, `steps` the training's length without any timing; `tune` is how many settings are tried on
+    validation first, and `tune_storage` a database URL that several machines may share; `plan` is a
+    `plan.yaml` to repeat on data in memory. Without `progress` bars are shown where somebody can
+    see them. Returns the finished Run, whose files lie in the folder `out`/`name`.
 
     Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
     target away, InterruptedRunError after Ctrl-C, when all that was done is saved.
@@ -95,6 +97,8 @@ def fit(
         allow_leaks=allow_leaks,
         steps=steps,
         seed=seed,
+        tune=tune,
+        tune_storage=tune_storage,
     )
     with accounting(job), shown(progress) as display:
         return work(job, display)

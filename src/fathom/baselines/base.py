@@ -19,8 +19,6 @@ from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Pre
 from fathom.core.schema import Schema, TaskName
 
 State = tuple[dict[str, Array], dict[str, Any]]
-Limit = int | tuple[int, ...] | None
-"""How far a fit went, or is to go; one number for each label where several are learned at once."""
 
 
 class Baseline(ABC):
@@ -34,15 +32,14 @@ class Baseline(ABC):
     the limit that was asked for. `temperature` divides the logits of classes; see `calibrated`.
     """
 
-    name: str
-    limit: Limit
+    name: ClassVar[str]
     least_limit: ClassVar[int] = 1
 
     def __init__(
         self,
         labels: tuple[str, ...],
         *,
-        limit: Limit = 0,
+        limit: int = 0,
         notes: tuple[str, ...] = (),
         settled: bool = True,
         temperature: float = 1.0,

@@ -20,6 +20,17 @@ from fathom.cli.options import data_options
     "--steps", type=click.IntRange(1), help="Train exactly so many steps; nothing is timed."
 )
 @click.option(
+    "--tune",
+    type=click.IntRange(2),
+    metavar="TRIALS",
+    help="Try so many settings on validation first, in up to half of the time for training.",
+)
+@click.option(
+    "--tune-storage",
+    metavar="URL",
+    help="A database for the trials; machines that give the same command share them.",
+)
+@click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or auto."
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
@@ -40,6 +51,7 @@ def fit(
       fathom fit churn.csv --target Churn
       fathom fit train.csv --test test.csv --target income --budget 5m
       fathom fit photos/ --set network.depth=4 --set optimizer=sgd
+      fathom fit churn.csv --target Churn --tune 20 --budget 10m
       fathom fit runs/churn/plan.yaml            the same plan again: the same weights
       fathom fit churn.csv --target Churn --resume
     """
@@ -47,8 +59,9 @@ def fit(
     from fathom.display import Display
     from fathom.pipeline import fit as fit_data
     from fathom.planning.overrides import parse_settings
+    from fathom.planning.study import without_password
 
-    command = shlex.join(["fathom", *sys.argv[1:]])
+    command = without_password(shlex.join(["fathom", *sys.argv[1:]]))
     with Display() as display:
         run = fit_data(
             data,

@@ -13,17 +13,8 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError, PlanError, nearest
-from fathom.core.schema import (
-    Field,
-    Kind,
-    LabelReading,
-    Role,
-    Schema,
-    TaskName,
-    TimeStatistics,
-)
+from fathom.core.schema import Field, Kind, Role, Schema, TaskName, TimeStatistics
 from fathom.data import cells
-from fathom.data.labels import is_list_text
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
 
@@ -37,7 +28,6 @@ def infer_schema(
     *,
     target: str | None = None,
     task: TaskName | None = None,
-    labels: LabelReading | None = None,
     kinds: Mapping[str, Kind] | None = None,
     drop: Collection[str] = (),
     group: str | None = None,
@@ -45,10 +35,9 @@ def infer_schema(
 ) -> Schema:
     """Kinds, roles and reasons of all columns, and the task; no statistics.
 
-    `labels` says how a target of label sets came about (see `data.labels`). `kinds` overrides the
-    kind of single columns, which also makes an input of a column that would have been ignored.
-    Raises DataError where a named column is not there, where no target is known, where the target
-    does not fit the task, or where no column is left to learn from.
+    `kinds` overrides the kind of single columns, which also makes an input of a column that would
+    have been ignored. Raises DataError where a named column is not there, where no target is known,
+    where the target does not fit the task, or where no column is left to learn from.
     """
     kinds = dict(kinds or {})
     names = raw.table.names
@@ -59,16 +48,13 @@ def infer_schema(
     fields, chosen, task_reason = [], task, ""
     for name in names:
         role = roles.get(name)
-        if role == "target" and labels is not None:
-            chosen = "multilabel"
-            fields.append(_target_field(name, chosen))
-        elif role == "target":
+        if role == "target":
             chosen, task_reason = infer_task(raw, name, task, kinds.get(name))
             fields.append(_target_field(name, chosen))
         else:
             fields.append(_field(raw, name, role, declared.get(name), name in kinds))
     assert chosen is not None  # the target is one of the names
-    schema = Schema(chosen, tuple(fields), task_reason, labels)
+    schema = Schema(chosen, tuple(fields), task_reason)
     _require_inputs(raw, schema)
     return schema
 
@@ -143,9 +129,9 @@ def _require_classes(target: str, facts: Profile) -> None:
 
 
 def _target(raw: Raw, target: str | None) -> str:
-    wanted = target if target is not None else raw.target
-    if isinstance(wanted, str):
-        return wanted
+    target = target if target is not None else raw.target
+    if target is not None:
+        return target
     raise DataError(
         f"{raw.name} does not say what is to be learned: say which with --target; "
         f"its columns are {_listed(raw)}."
@@ -203,7 +189,7 @@ def _require_kind(name: str, kind: str) -> None:
 
 
 def _target_field(name: str, task: TaskName) -> Field:
-    kind: Kind = "number" if task == "regression" else "category"
+    kind: Kind = "category" if task == "classification" else "number"
     return Field(name, kind, "target", "what is to be learned")
 
 
@@ -212,12 +198,7 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
     if not isinstance(column, pd.Series) or declared in ("image", "text"):
         finding = _declared(column, declared, asked)
     else:
-        facts = profile(name, column)
-        finding = judge(facts)
-        if len(facts.distinct) and all(map(is_list_text, facts.distinct)):
-            finding = Finding(
-                "category", "lists of values, which are not used as inputs", use=False
-            )
+        finding = judge(profile(name, column))
         if declared is not None:
             finding = _override(name, column, declared, finding)
     return _with_role(name, finding, role)

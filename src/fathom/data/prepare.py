@@ -14,7 +14,6 @@ from fathom.data import cells
 from fathom.data.raw import Problem, Raw
 
 MINIMUM_ROWS = 10
-WHAT = {"classification": "class", "multilabel": "set of labels", "regression": "value"}
 
 
 def drop_unusable(raw: Raw, schema: Schema) -> Raw:
@@ -27,7 +26,7 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
     values = target_values(raw, schema)
     present = pd.notna(values)
     if not present.all():
-        problems = _missing_targets(raw, schema, ~present)
+        problems = _missing_targets(raw, schema.target.name, ~present)
         raw, values = raw.take(present), values[present]
         raw = replace(raw, problems=(*raw.problems, *problems))
     _require_size(raw, schema, values)
@@ -37,12 +36,9 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
 
 
 def target_values(raw: Raw, schema: Schema) -> Array:
-    """The target of all rows: texts (n,) object with None, or float64 with NaN where missing.
-
-    Label sets are texts too; see `data.labels`.
-    """
+    """The target of all rows: texts (n,) object with None, or float64 with NaN where missing."""
     column = cells.scalars(raw.table, schema.target.name)
-    return cells.texts(column) if schema.is_named else cells.numbers(column)
+    return cells.texts(column) if schema.task == "classification" else cells.numbers(column)
 
 
 def _training(raw: Raw) -> Array:
@@ -51,9 +47,7 @@ def _training(raw: Raw) -> Array:
     return np.asarray(raw.given_split == "train")
 
 
-def _missing_targets(raw: Raw, schema: Schema, missing: Array) -> list[Problem]:
-    target, reading = schema.target.name, schema.label_reading
-    hint = " (write [] where no label holds)" if reading and len(reading.columns) == 1 else ""
+def _missing_targets(raw: Raw, target: str, missing: Array) -> list[Problem]:
     given = raw.given_split if raw.given_split is not None else np.full(len(raw), "", dtype=object)
     problems = []
     for part in dict.fromkeys(given[missing]):
@@ -63,15 +57,14 @@ def _missing_targets(raw: Raw, schema: Schema, missing: Array) -> list[Problem]:
         problems.append(
             Problem(
                 raw.locate(int(rows[0])) + (" and further" if len(rows) > 1 else ""),
-                f"{len(rows):,} {noun}{of_part} without a value of the target {target!r} left out"
-                f"{hint}",
+                f"{len(rows):,} {noun}{of_part} without a value of the target {target!r} left out",
             )
         )
     return problems
 
 
 def _require_size(raw: Raw, schema: Schema, values: Array) -> None:
-    if schema.is_named or not (huge := np.abs(values) >= cells.LARGEST).any():
+    if schema.task == "classification" or not (huge := np.abs(values) >= cells.LARGEST).any():
         return
     row = int(huge.argmax())
     column = cells.scalars(raw.table, schema.target.name)
@@ -98,12 +91,12 @@ def _require_variety(raw: Raw, schema: Schema, values: Array, training: Array) -
     known = set(values[training])
     if len(known) < 2:
         only = next(iter(known))
-        what = WHAT[schema.task]
+        what = "class" if schema.task == "classification" else "value"
         raise DataError(
             f"Target {target!r} has one {what} alone in the training rows, {only!r}: there is "
             "nothing to learn; choose another with --target or add rows of others."
         )
-    if schema.task != "classification" or training.all():
+    if schema.task == "regression" or training.all():
         return
     for row in np.flatnonzero(~training):
         if values[row] not in known:

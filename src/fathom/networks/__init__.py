@@ -11,9 +11,8 @@ from fathom.networks.activations import ACTIVATIONS
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import FAMILIES, Family, Network, Reasons
 from fathom.networks.mlp import MlpSpec
-from fathom.networks.vit import VitSpec
 
-NetworkSpec = MlpSpec | ConvnetSpec | VitSpec
+NetworkSpec = MlpSpec | ConvnetSpec
 """Everything that a plan's `network` section can be; `family` tells which."""
 
 
@@ -44,7 +43,6 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Reasons",
-    "VitSpec",
     "build",
     "default_spec",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
@@ -21,12 +21,16 @@ REQUEST_FORMAT = 1
 
 @dataclass(frozen=True)
 class Request:
-    """`plan` is set where a plan is repeated: then nothing is decided anew."""
+    """`plan` is set where a plan is repeated: then nothing is decided anew.
+
+    `tune` is how many settings a search tries, `tune_storage` a database URL where they are not
+    kept in `folder`, the run's own.
+    """
 
     source: object
     name: str = "run"
     test: object | None = None
-    target: str | tuple[str, ...] | None = None
+    target: str | None = None
     task: TaskName | None = None
     group: str | None = None
     time: str | None = None
@@ -40,6 +44,9 @@ class Request:
     device: str = "cpu"
     settings: Mapping[str, Any] = field(default_factory=dict)
     plan: Plan | None = None
+    tune: int | None = None
+    tune_storage: str | None = None
+    folder: Path | None = None
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +57,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     test: str
-    target: str | tuple[str, ...] | None
+    target: str | None
     task: TaskName | None
     group: str | None
     time: str | None
@@ -61,6 +68,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     steps: int | None
     settings: dict[str, Any]
+    tune: int | None = None
     format_version: int = REQUEST_FORMAT
 
     def differences(self, now: Asked) -> list[str]:
@@ -88,11 +96,13 @@ def asked_of(request: Request, plan_file: Path | None) -> Asked:
         seed=request.seed,
         steps=request.steps,
         settings=dict(request.settings),
+        tune=request.tune,
     )
 
 
 def make_request(source: object, settings: Mapping[str, Any], **options: Any) -> Request:
     """A request; settings about how columns are read are taken out of the others."""
+    check_tuning(options.get("tune"), options.get("tune_storage"))
     rest = dict(settings)
     kinds = {
         k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)
@@ -102,7 +112,6 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
         options["steps"] = convert(
             rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
         )
-    options["target"] = one_or_more(options.get("target"))
     checked_kinds = convert(kinds, dict[str, Kind], "data.kinds")
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
@@ -110,12 +119,22 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     return Request(source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options)
 
 
-def one_or_more(target: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
-    """A target as it is kept: None, a name, or several names."""
-    if target is None or isinstance(target, str):
-        return target
-    names = tuple(dict.fromkeys(str(name) for name in target))
-    return names if len(names) > 1 else names[0] if names else None
+def check_tuning(tune: int | None, storage: str | None) -> None:
+    """Raise PlanError where a search cannot be meant, MissingExtraError where Optuna is missing."""
+    if tune is None:
+        if storage is not None:
+            raise PlanError("--tune-storage says where trials are kept: say how many with --tune.")
+        return
+    from fathom.planning.study import require_optuna  # it imports this room's other files
+
+    if isinstance(tune, bool) or not isinstance(tune, int) or tune < 2:
+        raise PlanError(f"--tune {tune}: give how many settings to try, at least 2, such as 20.")
+    if storage is not None and "://" not in storage:
+        raise PlanError(
+            f"--tune-storage {storage!r} is no database URL: write sqlite:////folder/study.sqlite3 "
+            "or postgresql://user@host/database."
+        )
+    require_optuna()
 
 
 def repeat_request(
@@ -148,9 +167,7 @@ def repeat_request(
     )
 
 
-def data_plan(
-    request: Request, *, target: str | tuple[str, ...], task: TaskName, rows: int, digest: str
-) -> DataPlan:
+def data_plan(request: Request, *, target: str, task: TaskName, rows: int, digest: str) -> DataPlan:
     """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
     return DataPlan(
         source=_lasting(request.source),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace as renewed
 from math import ceil
 
 import numpy as np
 from msgspec.structs import replace
 
-from fathom.baselines import Limit
 from fathom.core.budget import Budget, format_duration
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
-from fathom.core.schema import Schema
 from fathom.inference.views import VIEWS, candidates
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.environment import describe_environment
@@ -23,6 +22,7 @@ from fathom.planning.prepare import AUDIT_SHARE, Prepared
 from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
 from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE
+from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
 
@@ -72,7 +72,7 @@ def supervised(plan: Plan, prepared: Prepared, device: str) -> Supervised:
 def resolve(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, int | None],
     budget: Budget,
     progress: Progress,
 ) -> Plan:
@@ -84,7 +84,13 @@ def resolve(
     draft = make_draft(request, prepared)
     plan = _plan(request, prepared, limits, draft, budget)
     if request.steps is not None:
-        return _with_steps(plan, draft, request.steps, "was asked for")
+        plan = _with_steps(plan, draft, request.steps, "was asked for")
+        if request.tune is None:
+            return plan
+        terms = terms_for_steps(request.steps, request.tune)
+        return _search(
+            request, prepared, limits, budget, progress, plan=plan, draft=draft, terms=terms
+        )
     what = supervised(plan, prepared, request.device)
     speed, plan = probe(what, plan, draft, budget, progress)
     plan = _set_evidence_aside(plan, prepared, speed, budget)
@@ -93,6 +99,16 @@ def resolve(
         what = supervised(plan, prepared, request.device)
         plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
     plan = _set_views_aside(plan, prepared, speed, budget)
+    if request.tune is not None:
+        terms = terms_for_time(
+            _time_for_training(budget, plan),
+            trials=request.tune,
+            step_seconds=speed.step_seconds,
+            useful=_useful_steps(plan, draft, len(what.train)),
+        )
+        return _search(
+            request, prepared, limits, budget, progress, plan=plan, draft=draft, terms=terms
+        )
     plan = _stretch(plan, draft, what, speed, budget)
     if speed.unsteady and plan.training.steps < plan.training.most_steps:
         progress.say(
@@ -102,10 +118,39 @@ def resolve(
     return plan
 
 
+def _search(
+    request: Request,
+    prepared: Prepared,
+    limits: Mapping[str, int | None],
+    budget: Budget,
+    progress: Progress,
+    *,
+    plan: Plan,
+    draft: Draft,
+    terms: Terms,
+) -> Plan:
+    """Try other settings than this plan's, then resolve anew with those that were best."""
+
+    def what_of(plan: Plan) -> Supervised:
+        return supervised(plan, prepared, request.device)
+
+    searching = Searching(
+        request, prepared, plan=plan, draft=draft, what_of=what_of, terms=terms, progress=progress
+    )
+    found = searching.run(budget)
+    settings, why = dict(found.settings), dict(found.why)
+    if draft.may_flip:  # that was looked at once, and need not be again
+        settings["augmentation.flip"] = plan.augmentation.flip
+        why |= {k: v for k, v in plan.why.items() if k == "augmentation.flip"}
+    chosen = renewed(request, tune=None, settings={**request.settings, **settings})
+    resolved = resolve(chosen, prepared, limits, budget, progress)
+    return replace(resolved, why=resolved.why | why)
+
+
 def _plan(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, int | None],
     draft: Draft,
     budget: Budget,
 ) -> Plan:
@@ -115,7 +160,7 @@ def _plan(
         seed=request.seed,
         data=data_plan(
             request,
-            target=target_columns(prepared.schema),
+            target=prepared.schema.target.name,
             task=prepared.schema.task,
             rows=len(prepared.raw.table),
             digest=prepared.raw.digest,
@@ -132,13 +177,6 @@ def _plan(
         environment=describe_environment(request.device),
         why=draft.why,
     )
-
-
-def target_columns(schema: Schema) -> str | tuple[str, ...]:
-    """The columns that are to be learned, as they stand in the data."""
-    reading = schema.label_reading
-    several = reading is not None and len(reading.columns) > 1
-    return reading.columns if reading is not None and several else schema.target.name
 
 
 def _time_for_training(budget: Budget, plan: Plan) -> float:
@@ -196,6 +234,11 @@ def _check(budget: Budget, plan: Plan, what: Supervised, speed: Speed) -> None:
         )
 
 
+def _useful_steps(plan: Plan, draft: Draft, rows: int) -> int:
+    """As many steps as `rows` training examples are good for."""
+    return draft.most_epochs * max(1, rows // plan.training.batch_size)
+
+
 def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: Budget) -> Plan:
     """Fix the steps: as many as the time allows, and no more epochs than the data is good for."""
     _check(budget, plan, what, speed)
@@ -211,7 +254,7 @@ def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: B
     affordable = (seconds - validations * validation) / speed.step_seconds
     rows = len(what.train)
     per_epoch = max(1, rows // plan.training.batch_size)
-    useful = draft.most_epochs * per_epoch
+    useful = _useful_steps(plan, draft, rows)
     steps = max(LEAST_STEPS, int(min(affordable, useful)))
     epochs = steps / per_epoch
     why = (

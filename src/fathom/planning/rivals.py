@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fathom.baselines import Baseline, Limit, applicable, fit_baseline
+import numpy as np
+
+from fathom.baselines import Baseline, applicable, fit_baseline
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
-from fathom.core.prediction import Array, Prediction
+from fathom.core.prediction import Array, ClassPrediction, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.inference import fit_trust
@@ -33,7 +35,7 @@ class Rivals:
         return max(self.fitted, key=lambda name: self.scores[name])
 
     @property
-    def limits(self) -> dict[str, Limit]:
+    def limits(self) -> dict[str, int | None]:
         """What each baseline used of its iterations, so that a repeat uses the same."""
         return {name: model.limit for name, model in self.fitted.items()}
 
@@ -49,7 +51,7 @@ def fit_rivals(
     *,
     seed: int,
     budget: Budget,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, int | None],
     progress: Progress,
 ) -> Rivals:
     """Fit every baseline that applies to this kind of data; `limits` come from a repeated plan."""
@@ -83,7 +85,9 @@ def fit_rivals(
 
 def _calibrated(model: Baseline, calibration: Examples) -> Baseline:
     """The baseline with its probabilities calibrated as the network's are; numbers stay."""
-    logits = model.predict(calibration).logits()
-    if logits is None:
+    prediction = model.predict(calibration)
+    if not isinstance(prediction, ClassPrediction):
         return model
+    tiny = np.finfo(np.float64).tiny
+    logits = np.log(np.maximum(prediction.probs, tiny))
     return model.calibrated(fit_trust(logits, calibration.targets).temperature)

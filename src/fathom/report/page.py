@@ -37,6 +37,7 @@ PARTS = (
     Part("baselines", "Baselines", "Is it better than a simpler method?", ("gain", "baseline"), ()),
     Part("overfitting", "Overfitting", "Does it know its examples by heart?", ("gap",), ()),
     Part("training", "Training", "How it learned", ("training",), ("training",)),
+    Part("tuning", "Search", "What else was tried?", ("tuning",), ("tuning",)),
     Part(
         "calibration",
         "Calibration",

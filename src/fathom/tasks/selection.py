@@ -12,6 +12,11 @@ FEW = 500
 and is at its best by luck long before a network has learned; log loss tells how far each row is."""
 
 
+def selection_metric(primary: str, rows: int, *, classes: bool) -> str:
+    """The name of the metric that models are chosen by on so many rows."""
+    return "log_loss" if classes and rows < FEW else primary
+
+
 def selection_score(metrics: Mapping[str, float], primary: str, rows: int) -> float:
     """The primary metric, signed so that higher is better; minus the log loss on few `rows`.
 

@@ -8,6 +8,7 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from msgspec.structs import replace as changed
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import Prediction
+from fathom.core.prediction import ClassPrediction, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
@@ -75,7 +76,8 @@ class Supervised:
         """
         assert self.validation.targets is not None
         prediction = self.predict(network, self.validation)
-        if not prediction.finite:
+        said = prediction.probs if isinstance(prediction, ClassPrediction) else prediction.values
+        if not np.isfinite(said).all():
             return Validation(nan)
         metrics = self.task.metrics(prediction, self.validation.targets)
         score = selection_score(metrics, self.task.primary, len(self.validation))

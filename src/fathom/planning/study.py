@@ -1,0 +1,247 @@
+"""Study: the trials of a search in a database, which several machines may share. Uses Optuna.
+
+Every finished trial is in the database before the next begins, so that an interrupted search goes
+on where it stopped. What a trial proposes depends on the seed, its place among the trials and
+the trials before it, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fathom.core.errors import MissingExtraError, PlanError
+from fathom.core.randomness import derive_seed
+from fathom.planning.search_space import FAMILY, Dimension, label
+from fathom.planning.trials import LEAST_FOR_IMPORTANCE, State, TrialRow
+
+TUNING_DATABASE = "tuning.sqlite3"
+# A trial is compared with the others after 1, 2 and 4 of its 8 validations; the better half goes
+# on (successive halving, Jamieson and Talwalkar 2016, in its asynchronous form).
+FIRST_RUNG, HALVING = 1, 2
+RANDOM_SHARE = 3  # one trial in three is drawn at random before the sampler begins to learn
+LEAST_RANDOM, MOST_RANDOM = 4, 10
+
+
+def require_optuna() -> None:
+    """Raise MissingExtraError where Optuna is not installed."""
+    try:
+        missing = find_spec("optuna") is None
+    except ValueError:  # it was shut out by hand
+        missing = True
+    if missing:
+        raise MissingExtraError("optuna", "tune")
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+@contextmanager
+def storing_trials(url: str) -> Iterator[None]:
+    """Whatever the database refuses becomes one sentence."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, ModuleNotFoundError) as error:
+        cause: BaseException = error.__cause__ or error
+        reason = (str(cause).splitlines() or [""])[0].strip(" .")
+        raise PlanError(
+            f"The trials' database {without_password(url)} cannot be used ({reason}): give "
+            "--tune-storage a database URL such as sqlite:////folder/study.sqlite3 or "
+            "postgresql://user@host/database, or leave it out."
+        ) from None
+
+
+class Study:
+    """The trials of one search. `run` names this run among those that share the study."""
+
+    def __init__(self, url: str, name: str, *, wanted: int, seed: int, run: str) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._optuna = optuna
+        self.url, self.name, self.wanted, self.seed, self.run = url, name, wanted, seed, run
+        with storing_trials(url):
+            self._study = optuna.create_study(
+                storage=url,
+                study_name=name,
+                load_if_exists=True,
+                direction="maximize",
+                pruner=optuna.pruners.SuccessiveHalvingPruner(
+                    min_resource=FIRST_RUNG, reduction_factor=HALVING
+                ),
+            )
+
+    def agree(self, key: str, value: Any) -> Any:
+        """What all who share the study use under `key`: the value of whoever came first."""
+        with storing_trials(self.url):
+            if key not in self._study.user_attrs:
+                self._study.set_user_attr(key, value)
+            return self._study.user_attrs[key]
+
+    def recover(self) -> None:
+        """Give up what this run was at when it was interrupted, and have it tried again."""
+        states = self._optuna.trial.TrialState
+        with storing_trials(self.url):
+            for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                if trial.user_attrs.get("run") == self.run:
+                    self._study.enqueue_trial(trial.params)
+                    self._study.tell(trial.number, state=states.FAIL)
+
+    def begin(self, values: Mapping[str, Any]) -> None:
+        """Make the default the first trial of a study that has none."""
+        with storing_trials(self.url):
+            if not self._study.get_trials(deepcopy=False):
+                self._study.enqueue_trial(dict(values), skip_if_exists=True)
+
+    def ask(self) -> Any:
+        """A new trial of Optuna's."""
+        random = min(max(self.wanted // RANDOM_SHARE, LEAST_RANDOM), MOST_RANDOM)
+        with storing_trials(self.url):
+            self._study.sampler = self._optuna.samplers.TPESampler(
+                seed=derive_seed(self.seed, "search", len(self._counted())) % 2**32,
+                n_startup_trials=random,
+            )
+            trial = self._study.ask()
+            trial.set_user_attr("run", self.run)
+        return trial
+
+    def tell(
+        self,
+        trial: Any,
+        state: State,
+        score: float | None,
+        *,
+        settings: Mapping[str, Any],
+        steps: int,
+        seconds: float,
+    ) -> None:
+        """Write down what came of a trial."""
+        states = self._optuna.trial.TrialState
+        to_state = {
+            "finished": states.COMPLETE,
+            "ended early": states.PRUNED,
+            "failed": states.FAIL,
+        }[state]
+        with storing_trials(self.url), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for key, value in (
+                ("settings", json.dumps(dict(settings))),
+                ("score", score),
+                ("steps", steps),
+                ("seconds", seconds),
+                ("state", state),
+            ):
+                trial.set_user_attr(key, value)
+            self._study.tell(trial, score if state == "finished" else None, state=to_state)
+
+    def _counted(self) -> list[Any]:
+        """The trials without those that were interrupted."""
+        states = self._optuna.trial.TrialState
+        trials = self._study.get_trials(deepcopy=False)
+        return [
+            t
+            for t in trials
+            if t.state != states.WAITING
+            and not (t.state == states.FAIL and "state" not in t.user_attrs)
+        ]
+
+    def rows(self) -> list[TrialRow]:
+        """What is finished, on any machine; numbers count from 0 in the order of their start."""
+        with storing_trials(self.url):
+            trials = [t for t in self._counted() if "state" in t.user_attrs]
+        return [
+            TrialRow(
+                number=number,
+                settings=json.loads(t.user_attrs["settings"]),
+                state=t.user_attrs["state"],
+                score=t.user_attrs["score"],
+                scores=tuple(value for _, value in sorted(t.intermediate_values.items())),
+                steps=t.user_attrs["steps"],
+                seconds=t.user_attrs["seconds"],
+            )
+            for number, t in enumerate(trials)
+        ]
+
+    def own_seconds(self) -> float:
+        """What this run's trials took so far, those before an interruption too."""
+        with storing_trials(self.url):
+            trials = self._study.get_trials(deepcopy=False)
+        own = [t for t in trials if t.user_attrs.get("run") == self.run]
+        return float(sum(t.user_attrs.get("seconds", 0.0) for t in own))
+
+    def importance(self) -> dict[str, float]:
+        """The share of each searched name in how the first validation scores differ; see `trials`.
+
+        Empty where the trials are too few. Only what every trial has counts.
+        """
+        with storing_trials(self.url):
+            scored = [t for t in self._counted() if t.intermediate_values]
+        if len(scored) < LEAST_FOR_IMPORTANCE:
+            return {}
+        optuna = self._optuna
+        first = optuna.create_study(direction="maximize")
+        for t in scored:
+            value = t.intermediate_values[min(t.intermediate_values)]
+            frozen = optuna.trial.create_trial(
+                params=t.params, distributions=t.distributions, value=value
+            )
+            first.add_trial(frozen)
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.seed % 2**32)
+        found = optuna.importance.get_param_importances(first, evaluator=evaluator)
+        return {str(name): float(share) for name, share in found.items()}
+
+
+def suggested(trial: Any, spaces: Mapping[str, Sequence[Dimension]], *, url: str) -> dict[str, Any]:
+    """The settings that a trial proposes: plan keys to values; `spaces` by family of networks."""
+    settings: dict[str, Any] = {}
+    with storing_trials(url):
+        family = next(iter(spaces))
+        if len(spaces) > 1:
+            family = trial.suggest_categorical(FAMILY, list(spaces))
+            settings[FAMILY] = family
+        for dimension in spaces[family]:
+            settings[dimension.key] = _value(trial, dimension, _name(dimension, family, spaces))
+    return settings
+
+
+def default_values(spaces: Mapping[str, Sequence[Dimension]]) -> dict[str, Any]:
+    """The defaults as a trial's values: the first family, and the default of each dimension."""
+    family = next(iter(spaces))
+    values: dict[str, Any] = {FAMILY: family} if len(spaces) > 1 else {}
+    for dimension in spaces[family]:
+        value = label(dimension.default) if dimension.choices else dimension.default
+        values[_name(dimension, family, spaces)] = value
+    return values
+
+
+def _name(dimension: Dimension, family: str, spaces: Mapping[str, Sequence[Dimension]]) -> str:
+    """The key, which all families share where they all search it alike."""
+    if all(dimension in space for space in spaces.values()):
+        return dimension.key
+    return f"{dimension.key} ({family})"
+
+
+def _value(trial: Any, dimension: Dimension, name: str) -> Any:
+    if dimension.choices:
+        by_label = {label(choice): choice for choice in dimension.choices}
+        chosen = by_label[trial.suggest_categorical(name, list(by_label))]
+        return list(chosen) if isinstance(chosen, tuple) else chosen
+    value = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+    # The default must come out as it is, which three digits might not say.
+    return value if value == dimension.default else float(f"{value:.3g}")
+
+
+def database(folder: Path) -> str:
+    """The URL of the database in a run folder."""
+    return f"sqlite:///{(folder / TUNING_DATABASE).resolve()}"

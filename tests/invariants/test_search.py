@@ -1,0 +1,194 @@
+"""The search: on validation, inside its terms, crash-safe, and never repeated."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace as changed
+
+from fathom.core.budget import Budget
+from fathom.core.errors import InterruptedRunError, MissingExtraError, PlanError
+from fathom.core.files import read_json
+from fathom.core.progress import Silent
+from fathom.planning import search as searching
+from fathom.planning.draft import make_draft
+from fathom.planning.prepare import prepare
+from fathom.planning.request import make_request
+from fathom.planning.resolve import resolve
+from fathom.planning.search import TUNING, terms_for_steps, terms_for_time
+from fathom.planning.search_space import families, space
+from fathom.planning.study import without_password
+from fathom.planning.trials import Search, records
+from fathom.report.figures import draw
+
+pytest.importorskip("optuna")
+
+SETTINGS = {"training.threads": 1, "network.embed_dim": 4}
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    request = make_request("wine", {}, seed=0)
+    return prepare(request, Budget(60.0), Silent())
+
+
+def asked(folder, **options):
+    options = {"seed": 0, "steps": 30, "tune": TRIALS} | options
+    request = make_request("wine", SETTINGS, **options)
+    folder.mkdir(exist_ok=True)
+    return replace(request, name="wine", folder=folder)
+
+
+def resolved(request, prepared, progress=None):
+    return resolve(request, prepared, {}, Budget(60.0), progress or Silent())
+
+
+def told(folder) -> Search:
+    return read_json(folder / TUNING, Search)
+
+
+@pytest.fixture(scope="module")
+def searched(prepared, tmp_path_factory):
+    """A search that was not interrupted: its folder and its plan."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, resolved(asked(folder), prepared)
+
+
+def untimed(search: Search):
+    return [changed(trial, seconds=0.0) for trial in search.trials]
+
+
+def test_the_winner_is_the_plan_and_the_plan_says_why(searched):
+    folder, plan = searched
+    search = told(folder)
+    assert [trial.number for trial in search.trials] == list(range(TRIALS))
+    finished = [t for t in search.trials if t.state == "finished"]
+    assert search.best.score == max(t.score for t in finished)
+    settings = search.best.settings
+    assert plan.network.width == settings["network.width"]
+    rate = "training.optimizer.learning_rate"
+    assert plan.training.optimizer.learning_rate == settings[rate]
+    assert f"trial {search.winner + 1}" in plan.why[rate]
+    assert search.space[rate] in plan.why[rate]
+    assert plan.training.steps == 30
+
+
+def test_the_first_trial_is_the_default_and_what_the_user_fixed_is_not_searched(
+    searched, prepared, tmp_path
+):
+    folder, plan = searched
+    draft = make_draft(asked(tmp_path), prepared)
+    first = told(folder).trials[0].settings
+    assert first["network.width"] == draft.network.width
+    assert first["training.optimizer.learning_rate"] == draft.training.optimizer.learning_rate
+    assert "network.embed_dim" not in first
+    assert plan.network.embed_dim == 4
+    assert families(draft, prepared.inputs) == ("mlp",)
+    dimensions = space(draft, 100, pictures=False, classes=True)
+    for dimension in dimensions:
+        inside = dimension.low <= dimension.default <= dimension.high
+        assert dimension.default in dimension.choices or (not dimension.choices and inside)
+
+
+def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
+    searched, prepared, tmp_path, monkeypatch
+):
+    whole, plan = searched
+    calls = []
+
+    def dies(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptedRunError("Ctrl-C")
+        return run_trial(*arguments, **options)
+
+    run_trial = searching.run_trial
+    monkeypatch.setattr(searching, "run_trial", dies)
+    request = asked(tmp_path / "run")
+    with pytest.raises(InterruptedRunError):
+        resolved(request, prepared)
+    again = resolved(request, prepared)
+    assert len(calls) == TRIALS + 1  # nothing that was finished is done twice
+    assert untimed(told(tmp_path / "run")) == untimed(told(whole))
+    assert again.network == plan.network
+    assert again.training == plan.training
+
+
+def test_two_machines_share_a_study(searched, prepared, tmp_path):
+    storage = f"sqlite:///{tmp_path}/shared.sqlite3"
+    plans = [
+        resolved(asked(tmp_path / name, tune=tune, tune_storage=storage), prepared)
+        for name, tune in (("one", 2), ("two", TRIALS), ("three", TRIALS))
+    ]
+    one, two, three = (told(tmp_path / name) for name in ("one", "two", "three"))
+    assert untimed(two)[:2] == untimed(one)
+    assert len(two.trials) == TRIALS
+    assert three.trials == two.trials  # there was nothing left to do
+    assert plans[1].network == plans[2].network
+    assert two.storage == storage
+
+
+def test_a_search_keeps_to_its_share_of_the_time(prepared, tmp_path):
+    silent = Silent()
+    request = replace(asked(tmp_path, steps=None, tune=500), budget_seconds=20.0)
+    budget = Budget(20.0)
+    plan = resolve(request, prepared, {}, budget, silent)
+    search = told(tmp_path)
+    assert 1 <= len(search.trials) < 500
+    assert budget.elapsed < 18
+    assert any("of 500 trials" in sentence for sentence in silent.sentences)
+    assert plan.seconds["training"] > 2
+
+
+def test_terms():
+    assert terms_for_steps(1000, 20).steps == 125
+    assert terms_for_steps(20, 20).steps == 20
+    terms = terms_for_time(100.0, trials=20, step_seconds=0.01, useful=10_000)
+    assert terms.seconds == 50.0
+    assert terms.steps == 625
+    assert terms_for_time(100.0, trials=20, step_seconds=0.01, useful=200).steps == 200
+
+
+def test_what_was_tried_can_be_drawn(searched):
+    found = records(told(searched[0]))
+    assert [record.id for record in found] == ["tuning.best", "tuning.trials", "tuning.importance"]
+    assert found[0].split == "validation"
+    assert found[2].status == "skipped"
+    for record in found[:2]:
+        assert draw(record.figure).markup
+
+
+@pytest.mark.slow
+def test_enough_trials_tell_what_mattered(prepared, tmp_path):
+    resolved(asked(tmp_path, tune=20, steps=24), prepared)
+    search = told(tmp_path)
+    assert abs(sum(search.importance.values()) - 1) < 1e-6
+    assert "training.optimizer.learning_rate" in search.importance
+    assert draw(records(search)[2].figure).markup
+
+
+@pytest.mark.parametrize(
+    ("storage", "named"),
+    [("nowhere", "database URL"), ("sqlite:////no/such/folder/x.sqlite3", "cannot be used")],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence(prepared, tmp_path, storage, named):
+    with pytest.raises(PlanError, match=named):
+        resolved(asked(tmp_path, tune_storage=storage), prepared)
+
+
+def test_options_that_do_not_fit(monkeypatch):
+    with pytest.raises(PlanError, match="--tune"):
+        make_request("wine", {}, tune_storage="sqlite:///x")
+    with pytest.raises(PlanError, match="at least 2"):
+        make_request("wine", {}, tune=1)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"fathom-learn\[tune\]"):
+        make_request("wine", {}, tune=20)
+
+
+def test_passwords_are_not_shown():
+    url = "postgresql://me:secret@host/db"
+    assert without_password(f"fathom fit x --tune-storage {url}").endswith("//me:***@host/db")
