@@ -11,7 +11,7 @@ from pathlib import Path
 from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Schema
-from fathom.data.formats import FORMATS, Format, foreign, memory, shards
+from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
 from fathom.data.joining import demand as _demand
 from fathom.data.joining import join
 from fathom.data.raw import Raw
@@ -31,8 +31,8 @@ def read(
 
     `source` is a path (see `formats.FORMATS`), a pattern such as 'part-*.csv' or a list of paths of
     files with the same columns, a built-in name (digits, wine, breast-cancer, diabetes), a
-    DataFrame, or a pair of inputs and targets: rows × columns, or pictures n × height × width
-    (× channels). `test` is a second source with the same columns, whose rows become the given test
+    DataFrame, a pair of inputs and targets (rows × columns, or pictures n × height × width
+    (× channels)), or a data set of another library (see `formats.datasets`). `test` is a second source with the same columns, whose rows become the given test
     split. `target` is only checked to be there. Raises DataError with one sentence for anything
     that cannot be read.
     """
@@ -64,9 +64,11 @@ def _read_one(source: object, *, labelled: bool, progress: Progress) -> Raw:
         return _checked(", ".join(map(str, paths[:2])), lambda: _read_files(paths, progress))
     if memory.recognises(source):
         return memory.read_object(source)
+    if datasets.recognises(source):
+        return datasets.read_object(source, progress)
     raise DataError(
-        f"Data of the type {type(source).__name__} cannot be read: give a path, a DataFrame, or "
-        "a pair of inputs and targets."
+        f"Data of the type {type(source).__name__} cannot be read: give a path, a DataFrame, a "
+        "pair of inputs and targets, or a data set of PyTorch or Hugging Face."
     )
 
 

@@ -83,12 +83,23 @@ def _tidy_numbers(column: Any) -> Any:
     return column.astype("float64")
 
 
+def _whole_where_possible(column: Any, kind: str) -> Any:
+    if kind == "integer":
+        try:
+            return _tidy_numbers(column.astype("Int64"))
+        except OverflowError:  # beyond 64 bits
+            pass
+    values = column.astype("float64")
+    whole = values.notna().all() and (values % 1 == 0).all() and values.abs().max() < 2**53
+    return values.astype("int64") if whole else values
+
+
 def _tidy_objects(column: Any, name: str, what: str) -> Any:
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "boolean":
         return _tidy_typed(column.astype("boolean"))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return _tidy_numbers(column.astype("float64").convert_dtypes(convert_floating=False))
+        return _whole_where_possible(column, kind)
     if kind in ("datetime", "datetime64", "date"):
         return _tidy_typed(pd.to_datetime(column, errors="coerce"))
     nested = column.map(lambda value: isinstance(value, list | tuple | dict | set | np.ndarray))

@@ -72,14 +72,14 @@ def read_bytes(path: Path) -> bytes:
     packer = PACKERS.get(path.suffix.lower())
     if packer is None:
         return path.read_bytes()
-    allowed = min(MAX_BYTES, max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size))
+    allowed = allowed_bytes(path)
     out = io.BytesIO()
     try:
         with packer(path) as stream:
             while chunk := stream.read(CHUNK):
                 out.write(chunk)
                 if out.tell() > allowed:
-                    raise _too_large(path, allowed)
+                    raise too_large(path)
     except (PermissionError, FileNotFoundError):
         raise
     except _BROKEN as error:
@@ -91,7 +91,14 @@ def read_bytes(path: Path) -> bytes:
     return out.getvalue()
 
 
-def _too_large(path: Path, allowed: int) -> DataError:
+def allowed_bytes(path: Path) -> int:
+    """So much a packed file may unpack to."""
+    return min(MAX_BYTES, max(HARMLESS_BYTES, MAX_RATIO * path.stat().st_size))
+
+
+def too_large(path: Path) -> DataError:
+    """The error for a file that unpacks to more."""
+    allowed = allowed_bytes(path)
     return DataError(
         f"{path} unpacks to more than {allowed / 2**30:.1f} GiB, {allowed // path.stat().st_size} "
         "times its size, as files do that are made to fill the memory: if it is what it should "
