@@ -180,6 +180,17 @@ def test_dictionaries_and_pictures_of_several_sizes():
         assert raw.digest == read(source).digest
 
 
+def test_several_labels_in_data_sets_of_torch():
+    hot = torch.tensor([[0, 1, 1], [1, 0, 0]])
+    raw = read(Pairs(list(zip(torch.tensor(X), hot, strict=False))))
+    assert raw.target == ("target.0", "target.1", "target.2")
+    assert raw.table["target.1"].tolist() == [1, 0]
+    raw = read(Pairs(list(zip(torch.tensor(X), hot, strict=False)), ["a", "b", "c"]))
+    assert raw.target == ("a", "b", "c")
+    raw = read(Pairs([(torch.tensor(X[0]), ["a", "b"]), (torch.tensor(X[1]), [])]))
+    assert raw.table["target"].tolist() == ['["a","b"]', "[]"]
+
+
 def test_objects_that_cannot_be_indexed_have_a_way_out():
     class Stream(IterableDataset):
         def __iter__(self):

@@ -258,7 +258,7 @@ def test_a_packed_idx_file_cut_short(tmp_path):
         ((np.zeros((4, 5, 6, 7)), [1, 2, 3, 4]), "1, 3 or 4 channels"),
         ((np.full((2, 5, 5), -1.0), [1, 2]), "floats from 0 to 1"),
         ((np.full((2, 5, 5), np.nan), [1, 2]), "floats from 0 to 1"),
-        (pd.DataFrame({"a": [[1], [2]]}), "Column 'a'"),
+        (pd.DataFrame({"a": [{"b": 1}, {"b": 2}]}), "Column 'a'"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than one column named 'a'"),
         (pd.DataFrame({"a": [1j]}), "complex"),
         (pd.DataFrame(), "no rows"),

@@ -32,9 +32,9 @@ def read(
     `source` is a path (see `formats.FORMATS`), a pattern such as 'part-*.csv' or a list of paths of
     files with the same columns, a built-in name (digits, wine, breast-cancer, diabetes), a
     DataFrame, a pair of inputs and targets (rows × columns, or pictures n × height × width
-    (× channels)), or a data set of another library (see `formats.datasets`). `test` is a second source with the same columns, whose rows become the given test
-    split. `target` is only checked to be there. Raises DataError with one sentence for anything
-    that cannot be read.
+    (× channels)), or a data set of another library (see `formats.datasets`). `test` is a second
+    source with the same columns, whose rows become the given test split. `target` is only checked
+    to be there. Raises DataError with one sentence for anything that cannot be read.
     """
     shown = progress or Silent()
     raw = _read_one(source, labelled=True, progress=shown)

@@ -254,24 +254,37 @@ def _stacked(pictures: Sequence[Array]) -> Column:
 def _vectors(name: str, values: list[Any]) -> Mapping[str, Column]:
     """A column for each number where all have as many: x0, x1, … of the input of a pair."""
     lengths = {len(value) for value in values if value is not None}
-    numbers = all(isinstance(v, int | float) for value in values for v in value or ())
-    if len(lengths) == 1 and numbers and name not in TARGETS:
-        matrix = np.array([value or [np.nan] * next(iter(lengths)) for value in values])
-        stem = "x" if name == "input" else f"{name}."
-        frame = pd.DataFrame(matrix, columns=[f"{stem}{i}" for i in range(matrix.shape[1])])
-        return Table.from_frame(memory.tidy(frame, "the data set")).columns
     if lengths == {1}:
         flat = pd.Series([value[0] if value else None for value in values], dtype=object)
         return {name: memory.tidy(pd.DataFrame({name: flat}), "the data set")[name]}
-    return list_columns(name, values)
+    found = {item for value in values for item in value or ()}
+    numbers = all(isinstance(item, int | float) for item in found)
+    if name in TARGETS:  # 0 and 1 tell which labels hold; other lists name them
+        numbers = found <= {0, 1}
+    if len(lengths) != 1 or not numbers:
+        return list_columns(name, values)
+    matrix = np.array([value or [np.nan] * next(iter(lengths)) for value in values])
+    stem = {"input": "x"}.get(name, f"{name}.")
+    frame = pd.DataFrame(matrix, columns=[f"{stem}{i}" for i in range(matrix.shape[1])])
+    return Table.from_frame(memory.tidy(frame, "the data set")).columns
 
 
-def _target(source: Any, columns: dict[str, Column]) -> str | None:
-    """The column that is the target by its name; its classes by name, where the data names them."""
+def _target(source: Any, columns: dict[str, Column]) -> str | tuple[str, ...] | None:
+    """The column that is the target by its name, or the columns of labels that may hold at once.
+
+    Classes get their names, where the data set knows them.
+    """
+    classes = _class_names(source)
     named = [name for name in TARGETS if name in columns]
-    if len(named) != 1:
+    several = [name for name in columns if name.rpartition(".")[0] in TARGETS]
+    if several and not named:
+        names = classes if len(classes) == len(several) else several
+        for one, name in zip(several, names, strict=True):
+            columns[name] = columns.pop(one)
+        return tuple(names)
+    if len(named) != 1 or several:
         return None
-    column, classes = columns[named[0]], _class_names(source)
+    column = columns[named[0]]
     if classes and isinstance(column, pd.Series) and pd.api.types.is_integer_dtype(column.dtype):
         columns[named[0]] = named_classes(column, classes, named[0], "the data set")
     return named[0]
