@@ -22,6 +22,12 @@ class Outcome:
     err: str
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded pictures are kept in a folder of each test's own."""
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ from fathom.core.progress import Silent
 from fathom.core.schema import Field, Schema
 from fathom.data.cells import MISSING
 from fathom.data.formats import FORMATS
-from fathom.data.formats.pictures import open_picture
+from fathom.data.opening import open_picture
 from fathom.data.raw import Raw
 from fathom.data.read import read, read_rows
 from fathom.data.table import Table

@@ -17,9 +17,9 @@ from fathom.core.blocks import NUMBERS
 from fathom.core.budget import Budget
 from fathom.core.errors import BudgetError, DataError
 from fathom.core.schema import Field, ImageStatistics, Schema
+from fathom.data import opening
 from fathom.data.audit import after_encoding, audit
 from fathom.data.encode import encode
-from fathom.data.formats import pictures
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.pictures import encode_pictures
@@ -182,13 +182,13 @@ def test_pictures_cut_short_or_too_large(tmp_path, monkeypatch):
     Image.fromarray(noise).save(tmp_path / "p.png")
     (tmp_path / "p.png").write_bytes((tmp_path / "p.png").read_bytes()[:3000])
     with pytest.raises(DataError, match="cannot be read as a picture"):
-        pictures.open_picture(tmp_path / "p.png")
+        opening.open_picture(tmp_path / "p.png")
     picture(tmp_path / "large.png", (50, 50))
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 2000)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 2000)
     with pytest.raises(DataError, match="too many"):
-        pictures.open_picture(tmp_path / "large.png")
+        opening.open_picture(tmp_path / "large.png")
     with pytest.raises(DataError, match="no such file"):
-        pictures.open_picture(tmp_path / "absent.png")
+        opening.open_picture(tmp_path / "absent.png")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -208,7 +208,7 @@ def test_damaged_pictures_never_raise_anything_else(tmp_path, form, changes, len
     for at, value in changes:
         data[at % len(data)] = value
     try:
-        assert pictures.open_picture(bytes(data[:length])).mode in ("L", "RGB")
+        assert opening.open_picture(bytes(data[:length])).mode in ("L", "RGB")
     except DataError as error:
         assert str(error)
 

@@ -17,6 +17,7 @@ from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
+from fathom.core.stored import Rows
 
 ORIENTATIONS = 9
 CELLS = 7
@@ -27,11 +28,15 @@ MOST_CELLS = 200_000_000
 PIXELS_PER_CHUNK = 400_000
 
 
-def describe(pictures: Array) -> Array:
-    """Features (n, D) float32 of pictures (n, C, H, W) uint8, every picture by itself."""
+def describe(pictures: Rows, positions: Array | None = None) -> Array:
+    """Features (n, D) float32 of pictures (n, C, H, W) uint8, every picture by itself.
+
+    With `positions` (m,) of those alone, in that order. Only few pictures are in memory at a time.
+    """
     size = max(1, PIXELS_PER_CHUNK // int(np.prod(pictures.shape[1:])))
-    starts = range(0, max(1, len(pictures)), size)
-    return np.concatenate([_describe(pictures[s : s + size]) for s in starts])
+    rows = np.arange(len(pictures)) if positions is None else positions
+    starts = range(0, max(1, len(rows)), size)
+    return np.concatenate([_describe(pictures[rows[s : s + size]]) for s in starts])
 
 
 def _describe(pictures: Array) -> Array:
@@ -121,10 +126,10 @@ def small_copy(pictures: Array) -> Array:
     return flat
 
 
-def _describe_all(examples: Examples, positions: Array | slice) -> Array:
-    """Features of every picture column, side by side."""
-    blocks = [array for array in examples.inputs.values() if array.ndim == 4]
-    return np.concatenate([describe(block[positions]) for block in blocks], axis=1)
+def _describe_all(examples: Examples, positions: Array | None = None) -> Array:
+    """Features of every picture column, side by side; of all examples, or of some."""
+    blocks = [block for block in examples.inputs.values() if block.ndim == 4]
+    return np.concatenate([describe(block, positions) for block in blocks], axis=1)
 
 
 class _GrowingFeatures:
@@ -193,14 +198,14 @@ class Pictures(Baseline):
         labels = schema.labels if task_name == "classification" else ()
         targets = known_targets(train, labels)
         order = sample_order(targets, labels, numpy_generator(seed, "pictures", "rows"))
-        width = _describe_all(train, slice(0, 1)).shape[1]
+        width = _describe_all(train, np.arange(1)).shape[1]
         order = order[: MOST_CELLS // width]
         features = _GrowingFeatures(train, order)
         features(min(len(order), 2_000))
         held_out = None
         if validation is not None and validation.targets is not None and len(validation):
             chosen = validation.sample(10_000, numpy_generator(seed, "pictures", "validation"))
-            inputs = features.standardise(_describe_all(chosen, slice(None)))
+            inputs = features.standardise(_describe_all(chosen))
             held_out = (inputs, known_targets(chosen, ()))
         data = Data(features, targets[order], held_out, labels)
         fit = fit_rounds(data, PENALTIES, budget, limit)
@@ -218,7 +223,7 @@ class Pictures(Baseline):
 
     def raw(self, examples: Examples) -> Array:
         """The weighted sums of features, (n, 1) or (n, K)."""
-        features = (_describe_all(examples, slice(None)) - self.mean) / self.scale
+        features = (_describe_all(examples) - self.mean) / self.scale
         return self.weights.apply(features)
 
     def state(self) -> State:

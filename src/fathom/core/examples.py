@@ -1,4 +1,7 @@
-"""Examples: a data set, or a part of one, encoded once into contiguous arrays. NumPy only."""
+"""Examples: a data set, or a part of one, encoded once into contiguous arrays. NumPy only.
+
+What is too large for memory lies in a file; see `core.stored`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fathom.core.prediction import Array
+from fathom.core.stored import Rows, take
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Examples:
     int64 are the examples' positions in the table that they were encoded from.
     """
 
-    inputs: Mapping[str, Array]
+    inputs: Mapping[str, Rows]
     targets: Array | None
     rows: Array
 
@@ -27,9 +31,12 @@ class Examples:
         return len(self.rows)
 
     def take(self, positions: Array) -> Examples:
-        """The examples at `positions` (integer indices or a Boolean mask over n), copied."""
+        """The examples at `positions` (integer indices or a Boolean mask over n).
+
+        Arrays are copied; of stored ones only the positions are.
+        """
         targets = None if self.targets is None else self.targets[positions]
-        inputs = {name: array[positions] for name, array in self.inputs.items()}
+        inputs = {name: take(block, positions) for name, block in self.inputs.items()}
         return Examples(inputs, targets, self.rows[positions])
 
     def sample(self, limit: int, generator: np.random.Generator) -> Examples:

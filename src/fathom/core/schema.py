@@ -68,13 +68,18 @@ class TimeStatistics(Struct, frozen=True, tag="time", forbid_unknown_fields=True
 
 
 class ImageStatistics(Struct, frozen=True, tag="image", forbid_unknown_fields=True):
-    """Of a picture column: the size that pictures are brought to, and pixel statistics (0..255)."""
+    """Of a picture column: the size that pictures are brought to, and pixel statistics (0..255).
+
+    `levels` are the values of deep grey pictures (16 bits, floats) that become 0 and 255; None
+    where the training split has none.
+    """
 
     height: int
     width: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    levels: tuple[float, float] | None = None
 
 
 Statistics = NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics

@@ -36,6 +36,7 @@ from fathom.core.schema import (
     Schema,
     TimeStatistics,
 )
+from fathom.core.stored import Rows
 from fathom.data import cells
 from fathom.data.pictures import encode_pictures
 from fathom.data.table import Table
@@ -104,22 +105,26 @@ def encode(
     targets: bool = True,
     progress: Progress | None = None,
     budget: Budget | None = None,
+    digest: str = "",
 ) -> Encoded:
     """All rows of `table`, in order. Targets are None where they are not asked for or not there.
 
     Raises DataError where an input column is missing, or where a target cannot be encoded (none in
     a row, or a class that training never saw), and BudgetError where decoding all pictures would
-    take more than 60 % of what is left of `budget`.
+    take more than 60 % of what is left of `budget`. With the `digest` of the data that the table
+    is of, decoded pictures are kept in a cache; see `encode_pictures`.
     """
     _require_columns(table, schema)
-    inputs: dict[str, Array] = {}
+    inputs: dict[str, Rows] = {}
     unreadable: dict[int, str] = {}
     if schema.of_kind("number", "time"):
         inputs[NUMBERS] = _numbers(table, schema)
     if schema.of_kind("category", "boolean"):
         inputs[CATEGORIES] = _categories(table, schema)
     for field in schema.of_kind("image"):
-        pictures, reasons = encode_pictures(table[field.name], _image(field), progress, budget)
+        pictures, reasons = encode_pictures(
+            table[field.name], _image(field), progress, budget, digest
+        )
         inputs[field.name] = pictures
         unreadable.update(reasons)
     known = targets and schema.target.name in table

@@ -12,6 +12,7 @@ import pandas as pd
 from fathom.core.prediction import Array
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
+from fathom.data.parallel import in_order
 from fathom.data.table import Column, Table
 
 IMPROBABLE = 0.01  # expected chance repeats of a row, below which a repeat is taken as a copy
@@ -67,13 +68,12 @@ def hash_pictures(column: Column) -> Array:
     # Files of different size differ: only those that share their size need be read.
     counts = pd.Series(sizes).value_counts()
     shared = {size for size, count in counts.items() if count > 1}
-    return np.array(
-        [
-            _hash(_content(value)) if size in shared else _hash(f"{size} {value}".encode())
-            for value, size in zip(values, sizes, strict=True)
-        ],
-        dtype=np.uint64,
-    )
+
+    def of_one(cell: tuple[object, int]) -> int:
+        value, size = cell
+        return _hash(_content(value) if size in shared else f"{size} {value}".encode())
+
+    return np.array(list(in_order(of_one, zip(values, sizes, strict=True))), dtype=np.uint64)
 
 
 def _hash_arrays(arrays: Array) -> Array:

@@ -15,6 +15,7 @@ import pandas as pd
 from fathom.core.errors import DataError, PlanError, nearest
 from fathom.core.schema import Field, Kind, Role, Schema, TaskName, TimeStatistics
 from fathom.data import cells
+from fathom.data.picture_columns import judge_pictures
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
 
@@ -197,6 +198,8 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
     column = raw.table[name]
     if not isinstance(column, pd.Series) or declared in ("image", "text"):
         finding = _declared(column, declared, asked)
+    elif declared is None and (pictures := judge_pictures(raw, name)) is not None:
+        finding = pictures
     else:
         finding = judge(profile(name, column))
         if declared is not None:

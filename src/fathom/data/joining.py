@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
+
+T = TypeVar("T")
 
 
 def join(train: Raw, other: Raw, progress: Progress, split: str = "test") -> Raw:
@@ -58,16 +60,15 @@ def stack(parts: Sequence[Raw]) -> Raw:
         problems=tuple(problem for part in parts for problem in part.problems),
         digest=f"sha256:{content}",
         where=place_in([len(part) for part in parts], [part.where for part in parts]),
+        base=place_in([len(part) for part in parts], [part.folder for part in parts]),
     )
 
 
-def place_in(
-    lengths: Sequence[int], wheres: Sequence[Callable[[int], str]]
-) -> Callable[[int], str]:
-    """How rows are named that come from one part after the other."""
+def place_in(lengths: Sequence[int], wheres: Sequence[Callable[[int], T]]) -> Callable[[int], T]:
+    """How rows are named, or where they lie, that come from one part after the other."""
     ends = list(accumulate(lengths))
 
-    def where(row: int) -> str:
+    def where(row: int) -> T:
         part = bisect_right(ends, row)
         return wheres[part](row - (ends[part - 1] if part else 0))
 

@@ -17,7 +17,7 @@ from fathom.core.schema import (
 )
 from fathom.data import cells
 from fathom.data.encode import standardise
-from fathom.data.pictures import learn_pictures
+from fathom.data.pictures import learn_pictures, told_levels
 from fathom.data.table import Table
 
 BINS = 32  # bins of the piecewise-linear embedding of a number
@@ -37,12 +37,20 @@ def learn(schema: Schema, table: Table, rows: Array, *, image_size: int | None =
     names = [f.name for f in schema.fields if f.role in ("input", "target")]
     training = Table({name: table[name] for name in names}).take(rows)
     fields = tuple(
-        msgspec.structs.replace(f, statistics=_statistics(schema, f, training, image_size))
+        _told(msgspec.structs.replace(f, statistics=_statistics(schema, f, training, image_size)))
         if f.name in training
         else f
         for f in schema.fields
     )
     return msgspec.structs.replace(schema, fields=fields)
+
+
+def _told(field: Field) -> Field:
+    """The field with what was learned of deep pictures in its reason."""
+    levels = getattr(field.statistics, "levels", None)
+    if levels is None:
+        return field
+    return msgspec.structs.replace(field, reason=f"{field.reason}; {told_levels(levels)}")
 
 
 def _statistics(schema: Schema, field: Field, table: Table, image_size: int | None) -> Statistics:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ class Raw:
     for objects in memory. `given_split` (n,) holds 'train', 'validation' or 'test' for each row, or
     is None where the data gives no split. `kinds` and `target` are what the format itself declares.
     `problems` lists what could not be read; `digest` is the SHA-256 of the content, 'sha256:…';
-    `where` names a row for people.
+    `where` names a row for people; `base` is the folder in which the relative paths of a row are
+    looked for, where that is not the folder of `source`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Raw:
     problems: tuple[Problem, ...] = ()
     digest: str = ""
     where: Callable[[int], str] = row_number
+    base: Callable[[int], Path] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -53,16 +56,26 @@ class Raw:
         """Name row `row` of the table for people: 'reviews.csv line 17', 'train/cat/7.png'."""
         return self.where(int(row))
 
+    def folder(self, row: int) -> Path:
+        """The folder in which relative paths in row `row` are looked for: that of the table, or the
+        working folder for objects in memory.
+        """
+        if self.base is not None:
+            return self.base(int(row))
+        path = Path(self.source).expanduser()
+        return path if not self.source or path.is_dir() else path.parent
+
     def take(self, rows: Any) -> Raw:
         """The rows at `rows` (integer positions or a Boolean mask), each still located rightly."""
         positions = np.asarray(rows)
         if positions.dtype == bool:
             positions = np.flatnonzero(positions)
-        before = self.where
+        before, base = self.where, self.base
         given = None if self.given_split is None else self.given_split[positions]
         return replace(
             self,
             table=self.table.take(positions),
             given_split=given,
             where=lambda row: before(int(positions[row])),
+            base=None if base is None else lambda row: base(int(positions[row])),
         )

@@ -14,6 +14,7 @@ from fathom.core.schema import Schema
 from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
 from fathom.data.joining import demand as _demand
 from fathom.data.joining import join
+from fathom.data.picture_columns import absolute_paths
 from fathom.data.raw import Raw
 
 BUILTIN = ("digits", "wine", "breast-cancer", "diabetes")
@@ -53,7 +54,7 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
     """
     raw = _read_one(source, labelled=False, progress=progress or Silent())
     _demand(raw, [field.name for field in schema.inputs], "which the model needs")
-    return raw
+    return absolute_paths(raw, [field.name for field in schema.of_kind("image")])
 
 
 def _read_one(source: object, *, labelled: bool, progress: Progress) -> Raw:

@@ -1,4 +1,4 @@
-"""ArraySource: a data set that is resident in memory. A batch is a gather."""
+"""ArraySource: a data set resident in memory, or stored in a file. A batch is a gather."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from torch import Tensor
 from fathom.core.batch import Batch
 from fathom.core.errors import DataError
 from fathom.core.randomness import torch_generator
+from fathom.core.stored import StoredArray
 
 Augmentation = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 
 
 class ArraySource:
-    """Endless shuffled batches of n examples, held as tensors with first axis n.
+    """Endless shuffled batches of n examples, held as tensors or stored arrays with first axis n.
 
     The order is a pure function of (seed, epoch, rank, world_size), and the position is one
     integer, the number of batches given so far; resuming is a jump. Each epoch drops what does not
     fill its last batch, drawn anew every time; a data set smaller than one batch is one batch. Of
     `world_size` processes each sees its own part of every epoch. `augment(inputs, generator)`
     changes a batch with a generator that depends on the position alone. Tensors stay on the device,
-    and of the type, that they come in.
+    and of the type, that they come in. Of a stored block each batch is read when it is due and put
+    on `device`; the batches are the same as of a tensor.
 
     Raises DataError for a data set without examples.
     """
@@ -32,7 +34,7 @@ class ArraySource:
 
     def __init__(
         self,
-        inputs: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor | StoredArray],
         targets: Tensor | None,
         *,
         batch_size: int,
@@ -40,14 +42,16 @@ class ArraySource:
         augment: Augmentation | None = None,
         rank: int = 0,
         world_size: int = 1,
+        device: str | torch.device = "cpu",
     ) -> None:
         self.inputs = dict(inputs)
         self.targets = targets
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.augment = augment
         self.position = 0
-        first = next(iter(self.inputs.values()))
-        self.count, self.device = len(first), first.device
+        self.count = len(next(iter(self.inputs.values())))
+        tensors = [block for block in self.inputs.values() if isinstance(block, Tensor)]
+        self.device = tensors[0].device if tensors else torch.device(device)
         own = self.count // world_size
         if own == 0:
             raise DataError(
@@ -98,7 +102,7 @@ class ArraySource:
         epoch, place = divmod(position, self.batches_per_epoch)
         start = place * self.batch_size
         indices = self.order(epoch)[start : start + self.batch_size]
-        inputs = {name: tensor.index_select(0, indices) for name, tensor in self.inputs.items()}
+        inputs = {name: self._rows(block, indices) for name, block in self.inputs.items()}
         targets = None if self.targets is None else self.targets.index_select(0, indices)
         if self.augment is not None:
             names = "augment", position, self.rank
@@ -106,3 +110,8 @@ class ArraySource:
                 inputs, torch_generator(self.seed, *names, device=str(self.device))
             )
         return Batch(inputs, targets, indices)
+
+    def _rows(self, block: Tensor | StoredArray, indices: Tensor) -> Tensor:
+        if isinstance(block, Tensor):
+            return block.index_select(0, indices)
+        return torch.from_numpy(block[indices.cpu().numpy()]).to(self.device)

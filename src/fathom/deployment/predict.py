@@ -108,9 +108,9 @@ def _blank_rows(examples: Examples) -> list[int]:
     blank = np.ones(len(examples), dtype=bool)
     for name, block in examples.inputs.items():
         if name == NUMBERS:
-            blank &= np.isnan(block).all(axis=1)
+            blank &= np.isnan(block[:]).all(axis=1)
         elif name == CATEGORIES:
-            blank &= (block == MISSING_CODE).all(axis=1)
+            blank &= (block[:] == MISSING_CODE).all(axis=1)
         else:
             return []
     rows: list[int] = np.flatnonzero(blank).tolist()

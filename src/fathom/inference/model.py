@@ -15,6 +15,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, Prediction
 from fathom.core.schema import Schema
+from fathom.core.stored import Rows
 from fathom.core.task import SupervisedTask
 from fathom.inference.trust import Trust
 from fathom.inference.views import VIEWS, Views, seen
@@ -110,7 +111,7 @@ def _over_views(network: nn.Module, inputs: dict[str, Tensor], views: Views) -> 
     return outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(dim=0)
 
 
-def batch_size(inputs: Mapping[str, Array], kind: str) -> int:
+def batch_size(inputs: Mapping[str, Rows], kind: str) -> int:
     """How many examples go through a network at once on a kind of device ('cpu', 'cuda')."""
     values = sum(int(np.prod(array.shape[1:])) for array in inputs.values())
     fitting = VALUES_PER_BATCH.get(kind, VALUES_PER_BATCH["cpu"]) // max(values, 1)
@@ -130,7 +131,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             network.train()
 
 
-def _tensors(inputs: Mapping[str, Array], rows: slice, device: str) -> dict[str, Tensor]:
+def _tensors(inputs: Mapping[str, Rows], rows: slice, device: str) -> dict[str, Tensor]:
     return {name: _tensor(array[rows]).to(device) for name, array in inputs.items()}
 
 

@@ -12,6 +12,8 @@ from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+from fathom.core.stored import Rows, StoredArray
 from fathom.planning.plan import Plan
 from fathom.planning.probe import Speed
 from fathom.tasks import HIGHER_IS_BETTER
@@ -32,10 +34,20 @@ TOLERANCE = 0.1
 def mirrored(examples: Examples) -> Examples:
     """The same examples with every picture mirrored left to right."""
     inputs = {
-        name: np.ascontiguousarray(block[..., ::-1]) if block.ndim == 4 else block
+        name: _mirror(block) if block.ndim == 4 else block
         for name, block in examples.inputs.items()
     }
-    return Examples(inputs, examples.targets, examples.rows)
+    return replace(examples, inputs=inputs)
+
+
+def _mirror(block: Rows) -> Rows:
+    if isinstance(block, StoredArray):
+        return block.changed(_left_to_right)
+    return np.ascontiguousarray(_left_to_right(np.asarray(block)))
+
+
+def _left_to_right(pictures: Array) -> Array:
+    return pictures[..., ::-1]
 
 
 def flips_allowed(what: Supervised, plan: Plan, speed: Speed, seconds: float) -> Plan:

@@ -18,6 +18,8 @@ from fathom.data.audit import Audit, after_encoding, audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
+from fathom.data.picture_columns import find_pictures
+from fathom.data.pictures import foresee
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.read import read
@@ -62,7 +64,9 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
         group=request.group,
         order=request.time,
     )
-    raw = drop_unusable(raw, schema)
+    raw = drop_unusable(find_pictures(raw, schema, progress), schema)
+    for pictures in schema.of_kind("image"):
+        foresee(raw.table[pictures.name], raw.digest, budget)
     progress.stage("auditing")
     # Even where nothing is left of the budget a leak must not pass.
     seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
@@ -111,7 +115,7 @@ def prepare(
     splits = split(raw, schema, seed=request.seed)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
     progress.stage("encoding")
-    encoded = encode(raw.table, schema, progress=progress, budget=budget)
+    encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
     found, splits = after_encoding(found, raw, schema, splits, encoded.unreadable)
     examples = encode_splits(raw, splits, encoded, progress)
     return Prepared(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import ClassPrediction, Prediction
 from fathom.core.progress import Progress
+from fathom.core.stored import Rows, StoredArray
 from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource
@@ -50,15 +50,16 @@ class Supervised:
         return build(self.network, self.inputs, self.output, seed=self.seed).to(self.device)
 
     def source(self) -> ArraySource:
-        """The training examples, resident on the device."""
+        """The training examples, resident on the device, or read batch by batch where stored."""
         assert self.train.targets is not None
         changes = changed(self.augmentation, progressive=1.0) != AugmentSpec()
         return ArraySource(
-            {name: self._tensor(array) for name, array in self.train.inputs.items()},
+            {name: self._resident(block) for name, block in self.train.inputs.items()},
             self.task.encode_targets(self.train.targets).to(self.device),
             batch_size=self.training.batch_size,
             seed=self.seed,
             augment=Augment(self.augmentation) if changes else None,
+            device=self.device,
         )
 
     @property
@@ -123,5 +124,7 @@ class Supervised:
         )
         return network, trainer.fit(resume=resume)
 
-    def _tensor(self, array: Any) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+    def _resident(self, block: Rows) -> Tensor | StoredArray:
+        if isinstance(block, StoredArray):
+            return block
+        return torch.from_numpy(np.asarray(block)).to(self.device)

@@ -36,7 +36,7 @@ class FromArrow:
 def from_arrow(table: pa.Table, what: str) -> FromArrow:
     """Bring an Arrow table into columns of ours. `what` names it in errors.
 
-    Raises DataError for bytes that are no pictures, and for maps.
+    Raises DataError for maps, and for columns that bear one name.
     """
     features = _features(table)
     pictures = [f.name for f in table.schema if _holds_pictures(f)]
@@ -114,7 +114,9 @@ def _scalars(name: str, column: pa.ChunkedArray, what: str) -> dict[str, Any]:
         return found
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return list_columns(name, column.to_pylist())
-    if types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+    if types.is_binary(kind) or types.is_large_binary(kind):  # pictures, perhaps
+        return {name: pd.Series(column.to_pylist(), dtype=object)}
+    if types.is_nested(kind):
         raise DataError(
             f"Column {name!r} of {what} holds {kind}: spread it over columns of numbers or text, "
             "or leave it out."

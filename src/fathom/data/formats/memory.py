@@ -102,6 +102,8 @@ def _tidy_objects(column: Any, name: str, what: str) -> Any:
         return _whole_where_possible(column, kind)
     if kind in ("datetime", "datetime64", "date"):
         return _tidy_typed(pd.to_datetime(column, errors="coerce"))
+    if kind == "bytes":  # encoded pictures
+        return column
     nested = column.map(lambda value: isinstance(value, list | tuple | dict | set | np.ndarray))
     if nested.any():
         raise DataError(

@@ -1,51 +1,35 @@
-"""Folders with a folder of pictures for each class, and opening single pictures safely.
+"""Folders with a folder of pictures for each class.
 
     photos/cat/1.png           photos/train/cat/1.png  photos/test/cat/7.png
     photos/dog/2.png           photos/train/dog/2.png  photos/test/dog/8.png
 
-Reading only looks at each file's header; whether all pixels can be decoded shows at `open_picture`.
+Reading only looks at each file's header; whether all pixels can be decoded shows when they are
+encoded.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import struct
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
+from fathom.data.opening import SUFFIXES, look_at_all, tell_of_several
 from fathom.data.raw import Problem, Raw
 from fathom.data.table import Column, Table
 
-Image.init()  # Pillow knows its formats, and their endings, only from here on
-FORMATS = tuple(
-    name
-    for name in ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
-    if name in Image.OPEN
-)
-SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if name in FORMATS)
-MAX_PIXELS = 100_000_000  # 300 MB decoded; a picture that claims more is an attack or a mistake
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ORDER = ("train", "validation", "test")
-_BROKEN = (  # what Pillow's readers raise on damaged files
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError),
-    *(struct.error, zlib.error, RuntimeError, OverflowError, Image.DecompressionBombError),
-)
 
 
 @dataclass(frozen=True)
@@ -55,66 +39,6 @@ class PictureFile:
     path: Path
     label: str = ""
     split: str = ""
-
-
-def open_picture(source: str | Path | bytes, at_least: int | None = None) -> Image.Image:
-    """Decode one picture, upright, in the mode 'L' (grey) or 'RGB', transparency laid on white.
-
-    `source` is a path or a file's bytes. The first frame of an animation is taken. With `at_least`
-    a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both sides keep
-    that many pixels: several times faster for photographs. Raises DataError, whose message is the
-    reason, where the file is missing, damaged, cut short, no picture, or above `MAX_PIXELS`.
-    """
-    try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as image:
-            _check_size(image)
-            if at_least is not None:
-                image.draft(image.mode, (at_least, at_least))
-            image.load()
-            return _plain(ImageOps.exif_transpose(image))
-    except _BROKEN as error:
-        raise DataError(_reason(error)) from None
-
-
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels are too many")
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """The picture in mode 'L' or 'RGB'."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-        grey = image.getchannel(0).tobytes() == image.getchannel(1).tobytes()
-        return image.getchannel(0) if grey and _grey(image) else image
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _grey(image: Image.Image) -> bool:
-    return image.getchannel(1).tobytes() == image.getchannel(2).tobytes()
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Deep grey pictures brought to 8 bits; Pillow's own conversion would clip them at 255."""
-    pixels = np.asarray(image, dtype=np.float64)
-    high = float(pixels.max(initial=0.0))
-    white = 65535 if image.mode.startswith("I;16") or high > 255 else 255 if high > 1 else 1
-    pixels = np.rint(np.nan_to_num(pixels) * (255 / white))
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "cannot be read as a picture: it is damaged or of another format"
-    if isinstance(error, FileNotFoundError):
-        return "cannot be read as a picture: there is no such file"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"cannot be read as a picture: {text}"
 
 
 def recognises(path: Path) -> bool:
@@ -140,19 +64,21 @@ def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
         files, problems = [PictureFile(path)], []
     if not files:
         raise DataError(_no_pictures(path))
-    checked = _check_all([file.path for file in files], progress)
+    looks = look_at_all([file.path for file in files], progress)
     root = path if path.is_dir() else path.parent
-    bad = [Problem(_below(f.path, root), c[0]) for f, c in zip(files, checked, strict=True) if c[0]]
+    seen = list(zip(files, looks, strict=True))
+    bad = [Problem(_below(file.path, root), look.reason) for file, look in seen if look.reason]
     if labelled and 2 * len(bad) > len(files):
         raise DataError(
             f"{path} is no folder of pictures: {len(bad)} of its {len(files)} files in class "
             f"folders cannot be read, such as {bad[0].where}; put one folder of PNG or JPEG files "
             "for each class there."
         )
+    tell_of_several([_below(file.path, root) for file, look in seen if look.several], progress)
     if labelled:
-        kept = [(f, c) for f, c in zip(files, checked, strict=True) if not c[0]]
-        files, checked = [f for f, _ in kept], [c for _, c in kept]
-    return _raw(path, root, files, [c[1] for c in checked], [*problems, *bad])
+        seen = [(file, look) for file, look in seen if not look.reason]
+    files, digests = [file for file, _ in seen], [look.digest for _, look in seen]
+    return _raw(path, root, files, digests, [*problems, *bad])
 
 
 def _raw(
@@ -160,9 +86,7 @@ def _raw(
 ) -> Raw:
     names = [_below(file.path, root) for file in files]
     content = sha256("\n".join(f"{n}\0{d}" for n, d in zip(names, digests, strict=True)).encode())
-    columns: dict[str, Column] = {
-        "image": pd.Series([str(f.path.resolve()) for f in files], dtype="str")
-    }
+    columns: dict[str, Column] = {"image": pd.Series(_absolute(files, root), dtype="str")}
     labelled = all(file.label for file in files)
     if labelled:
         columns["label"] = pd.Series([f.label for f in files], dtype="str")
@@ -178,6 +102,11 @@ def _raw(
         digest=f"sha256:{content.hexdigest()}",
         where=names.__getitem__,
     )
+
+
+def _absolute(files: list[PictureFile], root: Path) -> list[str]:
+    resolved = root.resolve()
+    return [str(resolved / file.path.relative_to(root)) for file in files]
 
 
 def class_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
@@ -287,35 +216,6 @@ def _any_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
     left_out = [p for p in walk(root) if p.suffix.lower() not in SUFFIXES]
     problems = [Problem(_below(p, root), "is no picture and was left out") for p in left_out]
     return [PictureFile(path) for path in files], problems
-
-
-def _check_all(paths: Iterable[Path], progress: Progress) -> list[tuple[str, str]]:
-    """For every file the reason why it is no picture ('' if it is one) and its SHA-256."""
-    paths = list(paths)
-    results = []
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
-        for result in pool.map(_check, paths):
-            results.append(result)
-            if len(results) % 200 == 0:
-                progress.advance(len(results), len(paths), "pictures looked at")
-    return results
-
-
-def _check(path: Path) -> tuple[str, str]:
-    if not path.is_file():
-        return "is no file, but a link that leads nowhere, or to a folder", ""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}", ""
-    reason = "" if data else "is empty"
-    try:
-        if data:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image)
-    except _BROKEN as error:
-        reason = _reason(error)
-    return reason, sha256(data).hexdigest()
 
 
 def _below(path: Path, root: Path) -> str:

@@ -119,7 +119,15 @@ def _texts(paths: Sequence[Path], progress: Progress) -> Raw:
     delimiter = parts[0].layout.delimiter
     del table, parts
     typed = Table(to_columns(columns, delimiter, progress.say))
-    return Raw("", "", typed, digest=f"sha256:{digest}", where=place_in(lengths, wheres))
+    bases = [lambda row, folder=path.parent: folder for path in paths]
+    return Raw(
+        "",
+        "",
+        typed,
+        digest=f"sha256:{digest}",
+        where=place_in(lengths, wheres),
+        base=place_in(lengths, bases),
+    )
 
 
 def _stacked(paths: Sequence[Path], progress: Progress) -> Raw:

@@ -1,0 +1,139 @@
+"""Picture columns of tables: paths of picture files, or their bytes, beside other columns.
+
+Relative paths are looked for in the table's own folder (`Raw.folder`). They are made absolute once,
+here, so that what comes after never asks where a table lay. A table may name files anywhere: it is
+the user's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fathom.core.errors import DataError
+from fathom.core.progress import Progress
+from fathom.core.schema import Schema
+from fathom.data.opening import SUFFIXES, Look, header, look_at_all, tell_of_several
+from fathom.data.parallel import in_order
+from fathom.data.profile import Finding, judge, profile
+from fathom.data.raw import Raw
+
+AT_LEAST = 0.5  # share of the values that must be pictures; fewer are a mistake to be told
+
+
+def judge_pictures(raw: Raw, name: str) -> Finding | None:
+    """What speaks for pictures in a scalar column, over all its values; None where nothing does.
+
+    Paths are pictures where all end as picture files do and at least half of the files are there.
+    Where they are not, the column is what its texts are, and the reason says where was looked.
+    """
+    column = raw.table[name]
+    present = [cell for cell in column if isinstance(cell, str | bytes)]
+    if not present or not isinstance(column, pd.Series):
+        return None
+    if isinstance(present[0], bytes):
+        return _judge_bytes(column)
+    if not all(_is_named_so(text) for text in present[:50]):
+        return None
+    if not all(_is_named_so(text) for text in dict.fromkeys(present)):
+        return None
+    paths = _absolute(raw, column)
+    there = sum(isinstance(path, str) and Path(path).is_file() for path in paths)
+    folder = _folder(raw)
+    count = f"{there:,} of {len(present):,} values are picture files (looked for in {folder})"
+    if there >= AT_LEAST * len(present):
+        if there == len(present):
+            count = f"paths of pictures: all {there:,} values are files (looked for in {folder})"
+        return Finding("image", count)
+    finding = judge(profile(name, column))
+    return replace(finding, reason=f"{finding.reason}; named like pictures, but only {count}")
+
+
+def absolute_paths(raw: Raw, names: Iterable[str]) -> Raw:
+    """The table with the paths in the picture columns `names` made absolute."""
+    table = raw.table
+    for name in names:
+        column = table[name]
+        if isinstance(column, pd.Series) and not _is_absolute(raw, name):
+            cells = _absolute(raw, column)
+            table = table.replace(name, pd.Series(cells, dtype=object))
+    return replace(raw, table=table)
+
+
+def find_pictures(raw: Raw, schema: Schema, progress: Progress) -> Raw:
+    """The data with absolute paths, and a digest that covers the content of the files.
+
+    Raises DataError where less than half of a column's pictures are there and can be opened; others
+    are named by row when they are encoded.
+    """
+    names = [f.name for f in schema.of_kind("image") if not _is_absolute(raw, f.name)]
+    names = [name for name in names if isinstance(raw.table[name], pd.Series)]
+    raw = absolute_paths(raw, names)
+    for name in names:
+        cells = list(raw.table[name])
+        files = list(dict.fromkeys(cell for cell in cells if isinstance(cell, str)))
+        looks = dict(zip(files, look_at_all(map(Path, files), progress), strict=True))
+        _require_pictures(raw, name, cells, looks)
+        tell_of_several([file for file, look in looks.items() if look.several], progress)
+        content = hashlib.sha256(f"{raw.digest}\0{name}".encode())
+        for file in files:
+            content.update(f"\0{looks[file].digest}".encode())
+        raw = replace(raw, digest=f"sha256:{content.hexdigest()}")
+    return raw
+
+
+def _is_absolute(raw: Raw, name: str) -> bool:
+    """Whether the reader itself found the files, looked at them and named them in full."""
+    if raw.kinds.get(name) != "image":
+        return False
+    return all(isinstance(cell, str) and Path(cell).is_absolute() for cell in raw.table[name])
+
+
+def _judge_bytes(column: pd.Series[Any]) -> Finding:
+    cells = [cell for cell in column if isinstance(cell, bytes)]
+    there = sum(found is not None for found in in_order(header, cells))
+    if there < AT_LEAST * len(cells):
+        reason = f"bytes, of which {there:,} of {len(cells):,} are pictures"
+        return Finding("category", reason, use=False)
+    return Finding("image", f"encoded pictures: {there:,} of {len(cells):,} values")
+
+
+def _is_named_so(text: str | bytes) -> bool:
+    return isinstance(text, str) and PurePath(text.strip()).suffix.lower() in SUFFIXES
+
+
+def _absolute(raw: Raw, column: pd.Series[Any]) -> list[Any]:
+    """Each cell: a text as an absolute path, bytes as they are, else None."""
+    return [
+        str((raw.folder(row) / cell.strip()).absolute())
+        if isinstance(cell, str) and cell.strip()
+        else (cell if isinstance(cell, bytes) else None)
+        for row, cell in enumerate(column)
+    ]
+
+
+def _folder(raw: Raw) -> Path:
+    return raw.folder(0).resolve()
+
+
+def _require_pictures(raw: Raw, name: str, cells: list[Any], looks: dict[str, Look]) -> None:
+    """Raise DataError naming the first row whose picture cannot be opened, where most cannot."""
+    bad = np.array([isinstance(cell, str) and bool(looks[cell].reason) for cell in cells])
+    named = sum(isinstance(cell, str | bytes) for cell in cells)
+    if not named:
+        raise DataError(f"Column {name!r} names no picture in any row: see whether it is the one.")
+    if bad.sum() <= AT_LEAST * named:
+        return
+    row = int(bad.argmax())
+    raise DataError(
+        f"{int(bad.sum()):,} of {named:,} pictures in column {name!r} cannot be used, such as "
+        f"{cells[row]} in {raw.locate(row)}, which {looks[cells[row]].reason}: put the files there "
+        "(relative paths are looked for in the folder of the table), or leave the column out with "
+        f"--drop {name}."
+    )
