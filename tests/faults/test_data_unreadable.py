@@ -73,8 +73,9 @@ def test_broken_parquet(tmp_path, content):
 
 def test_parquet_cut_short_or_of_bytes(tmp_path):
     path = tmp_path / "t.parquet"
-    pd.DataFrame({"a": [b"1", b"2"]}).to_parquet(path)
-    assert "Column 'a'" in reason(path)
+    pd.DataFrame({"a": [b"1", b"2"], "y": ["u", "v"]}).to_parquet(path)
+    with pytest.raises(DataError, match="a: bytes, of which 0 of 2 are pictures"):
+        infer_schema(read(path), target="y")
     pd.DataFrame({"a": range(100)}).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-20])
     assert "damaged" in reason(path)
