@@ -206,6 +206,8 @@ def _task_sentence(prepared: Prepared) -> str:
     inputs = "a picture" if count == 1 and schema.of_kind("image") else f"{count} columns"
     if schema.task == "regression":
         return f"Predict the number {target!r} from {inputs}."
+    if schema.task == "multilabel":
+        return f"Predict which of {len(schema.labels)} labels of {target!r} hold, from {inputs}."
     return f"Predict {target!r}, one of {len(schema.labels)} classes, from {inputs}."
 
 

@@ -11,7 +11,7 @@ bundle, report                         what is shipped, and what a person reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from fathom.training.schedule import load_replans
 def fit(
     source: object,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     test: object | None = None,
     task: TaskName | None = None,
     group: str | None = None,
@@ -67,7 +67,8 @@ def fit(
     """Take data to a measured network beside a traditional baseline.
 
     `source` is a path, a built-in name, a `plan.yaml` to repeat, a DataFrame, or a pair of arrays
-    (inputs, targets). `budget` is the time for all of it, such as '5m' (90 seconds by default),
+    (inputs, targets). Several targets are yes/no columns, learned as labels that may hold at once.
+    `budget` is the time for all of it, such as '5m' (90 seconds by default),
     counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
     plan, `steps` the training's length without any timing; `tune` is how many settings are tried on
     validation first, and `tune_storage` a database URL that several machines may share; `plan` is a

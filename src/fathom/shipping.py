@@ -61,7 +61,7 @@ def ship(outcome: Outcome, progress: Progress) -> Shipped:
     views, why_views = _views(prepared, plan, model)
     model = replace(model, views=views)
     calibration = prepared.examples["calibration"]
-    if learned.what.output.form == "classes":
+    if learned.what.output.form != "number":
         trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
         model = replace(model, trust=trust)
     network = NetworkPredictor(model)

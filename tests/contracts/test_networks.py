@@ -13,6 +13,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks import ACTIVATIONS, FAMILIES, NetworkSpec, build, default_spec
 from fathom.networks.embeddings import PiecewiseNumbers
+from fathom.networks.vit import sincos
 
 ROWS = 2_000
 NUMBERS = NumbersBlock(("a", "b.c", "flat"), ((-1.0, 0.0, 0.5, 2.0), (-2.0, 2.0), (0.0,)))
@@ -80,6 +81,8 @@ def make(family: str, inputs: str, output: str, seed: int = 0):
         ("mlp", "table", {"depth": 10**6}),
         ("convnet", "colour", {"widths": (99_999, 999_999)}),
         ("convnet", "colour", {"depth": 10**6}),
+        ("vit", "colour", {"width": 10**8, "num_heads": 1}),
+        ("vit", "colour", {"depth": 10**6}),
     ],
 )
 def test_absurd_size_is_refused_before_it_is_made(family, inputs, changes):
@@ -191,10 +194,11 @@ def test_small_data_get_no_larger_networks(family):
     assert counts == sorted(counts)
 
 
+@pytest.mark.parametrize("family", ["convnet", "vit"])
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 8, 16, 28, 64, 128])
-def test_default_convnet_takes_every_size(side):
+def test_default_network_for_pictures_takes_every_size(family, side):
     inputs = InputSpec({"image": ImageBlock(3, side, side, (99.0,) * 3, (50.0,) * 3)})
-    spec, _ = default_spec(inputs, OUTPUTS["classes"], ROWS)
+    spec, _ = FAMILIES[family].default_spec(inputs, OUTPUTS["classes"], ROWS)
     network = build(spec, inputs, OUTPUTS["classes"], seed=0).eval()
     with torch.no_grad():
         assert network(batch(inputs, 2)).shape == (2, 3)
@@ -273,6 +277,10 @@ def test_a_black_channel_is_no_division_by_zero():
         ("convnet", {"widths": (2,)}, "at least 8"),
         ("convnet", {"stem": 0}, "network.stem"),
         ("convnet", {"normalization": "bach"}, "Did you mean 'batch'"),
+        ("vit", {"num_heads": 5}, "does not divide"),
+        ("vit", {"width": 30}, "multiple of 4"),
+        ("vit", {"stem": "pach"}, "Did you mean 'patch'"),
+        ("vit", {"stochastic_depth": 1.0}, "below 1"),
     ],
 )
 def test_a_spec_that_makes_no_network_is_refused(family, fields, words):
@@ -286,3 +294,40 @@ def test_convnet_refuses_what_it_cannot_see():
         build(kind(), INPUTS["numbers"], OUTPUTS["classes"], seed=0)
     with pytest.raises(PlanError, match="8x8"):
         build(kind(widths=(8, 8, 8), stem=4), INPUTS["grey"], OUTPUTS["classes"], seed=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stem": "patch", "pool": "token", "positions": "learned", "layer_scale": 0.0},
+        {"stochastic_depth": 0.5, "dropout": 0.1},
+        {"patch": 8, "width": 64, "num_heads": 2},
+    ],
+)
+def test_every_vit_keeps_the_promises_and_takes_smaller_pictures(changes):
+    spec = FAMILIES["vit"].spec(**changes)
+    networks = [build(spec, INPUTS["colour"], OUTPUTS["classes"], seed=s) for s in (0, 1)]
+    data = batch(INPUTS["colour"])
+    check_training(networks[0], data, 3)
+    check_evaluation(networks[0], data, 3)
+    check_stages(networks[0], data)
+    check_state(*networks, data)
+    small = {"image": data["image"][:, :, ::2, ::2]}
+    assert networks[0](small).shape == (4, 3)
+
+
+def test_a_vit_tells_places_apart():
+    network = make("vit", "colour", "classes").eval()
+    with torch.no_grad():
+        network.head.linear.weight.mul_(30)
+    half = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    half[..., :16] = 255
+    assert not torch.allclose(network({"image": half}), network({"image": half.flip(3)}), atol=1e-3)
+
+
+def test_stretched_positions_lie_between_those_of_the_full_grid():
+    full = sincos(8, (4, 4), (4, 4), torch.device("cpu"))
+    half = sincos(8, (2, 2), (4, 4), torch.device("cpu"))
+    assert full.shape == (1, 8, 4, 4)
+    # Place 0 of 2 is the middle of places 0 and 1 of 4; the sine of the slow waves is about linear.
+    torch.testing.assert_close(half[0, 1, 0], full[0, 1, :2].mean(0)[:2], rtol=1e-3, atol=1e-4)

@@ -10,7 +10,7 @@ from torch import nn
 from fathom.core.batch import Batch
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import ClassPrediction, NumberPrediction
+from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
 from fathom.tasks import HIGHER_IS_BETTER, TASKS, build_task
 
 torch.set_num_threads(1)
@@ -18,7 +18,13 @@ torch.set_num_threads(1)
 TWO = OutputSpec("classes", labels=("no", "yes"))
 MANY = OutputSpec("classes", labels=("a", "b", "c", "d"))
 NUMBER = OutputSpec("number", center=250_000.0, scale=40_000.0)
-CASES = [("classification", TWO), ("classification", MANY), ("regression", NUMBER)]
+LABELS = OutputSpec("labels", labels=("red", "round", "large"))
+CASES = [
+    ("classification", TWO),
+    ("classification", MANY),
+    ("multilabel", LABELS),
+    ("regression", NUMBER),
+]
 
 
 class Network(nn.Module):
@@ -38,6 +44,8 @@ def make(output, n=64):
     inputs = {"numbers": torch.randn(n, 5)}
     if output.form == "classes":
         targets = generator.integers(0, output.size, n)
+    elif output.form == "labels":
+        targets = generator.integers(0, 2, (n, output.size)).astype(np.uint8)
     else:
         targets = generator.normal(output.center, output.scale, n)
     return network, inputs, targets
@@ -107,6 +115,13 @@ class TestCheckTask:
             assert prediction.probs.dtype == np.float64
             np.testing.assert_allclose(prediction.probs.sum(axis=1), 1.0, atol=1e-12)
             np.testing.assert_array_equal(prediction.codes, targets)
+        elif output.form == "labels":
+            assert encoded.dtype == torch.float32
+            prediction = task.predict(40.0 * encoded - 20.0)
+            assert isinstance(prediction, LabelsPrediction)
+            assert prediction.labels == output.labels
+            assert prediction.probs.dtype == np.float64
+            np.testing.assert_array_equal(prediction.holds, targets)
         else:
             assert encoded.dtype == torch.float32
             assert abs(float(encoded.mean())) < 0.5
@@ -120,6 +135,9 @@ class TestCheckTask:
         if output.form == "classes":
             right = ClassPrediction(output.labels, np.eye(output.size)[targets])
             wrong = ClassPrediction(output.labels, np.eye(output.size)[targets - 1])
+        elif output.form == "labels":
+            right = LabelsPrediction(output.labels, targets.astype(float))
+            wrong = LabelsPrediction(output.labels, 1.0 - targets[::-1])
         else:
             right = NumberPrediction(targets)
             wrong = NumberPrediction(targets[::-1])
@@ -135,7 +153,8 @@ class TestCheckTask:
         task = build_task(name, output)
         with torch.no_grad():
             prediction = task.predict(network(inputs))
-        for rows in (np.array([3]), np.flatnonzero(targets == targets[0]), np.arange(3)):
+        alike = (targets.reshape(len(targets), -1) == targets[0]).all(axis=1)
+        for rows in (np.array([3]), np.flatnonzero(alike), np.arange(3)):
             values = task.metrics(prediction.take(rows), targets[rows])
             assert set(values) == set(task.metrics(prediction, targets))
         assert not recwarn.list
@@ -164,6 +183,8 @@ def test_options_that_mean_nothing_are_refused_with_a_sentence():
         build_task("classification", TWO, label_smoothing=1.0)
     with pytest.raises(PlanError, match="no labels to smooth"):
         build_task("regression", NUMBER, label_smoothing=0.1)
+    with pytest.raises(PlanError, match="at least two labels"):
+        build_task("multilabel", TWO)
     with pytest.raises(PlanError, match="at least two classes"):
         build_task("classification", NUMBER)
     with pytest.raises(PlanError, match="Did you mean 'regression'"):

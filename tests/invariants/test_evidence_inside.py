@@ -23,7 +23,6 @@ from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of,
 from fathom.evidence.units import WEIGHTED, pick_unit, term_names
 from fathom.evidence.updates import gradient_curves, gradients_record, update_curves
 from fathom.evidence.walkthrough import choose, one_step
-from fathom.evidence.worst import worst_first
 
 
 def one(kind: str, subject: Subject, id: str) -> Record:
@@ -174,7 +173,7 @@ def test_features_are_traced_to_their_columns() -> None:
 def test_worst_are_wrong_and_the_most_confident_first() -> None:
     subject = fresh("digits")
     prediction, targets = subject.predict("network", "test"), subject.targets("test")
-    worst = worst_first(prediction, targets)
+    worst = prediction.worst_first(targets)
     assert set(worst) == set(np.flatnonzero(prediction.codes != targets))
     confidence = prediction.probs.max(axis=1)[worst]
     assert (np.diff(confidence) <= 0).all()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fathom.baselines.base import Baseline, check_limit
+from fathom.baselines.base import Baseline, Limit, check_limit
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.constant import Constant
 from fathom.baselines.linear import Linear
+from fathom.baselines.per_label import PerLabel, limits_of
 from fathom.baselines.pictures import Pictures
 from fathom.core.budget import Budget
+from fathom.core.errors import PlanError
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.registry import Registry
 from fathom.core.schema import Schema, TaskName
 
-__all__ = ["BASELINES", "Baseline", "applicable", "baseline_from_state", "fit_baseline"]
+__all__ = ["BASELINES", "Baseline", "Limit", "applicable", "baseline_from_state", "fit_baseline"]
 
 BASELINES: Registry[type[Baseline]] = Registry("baseline")
 for _baseline in (Constant, Linear, Boosting, Pictures):
@@ -43,7 +45,7 @@ def fit_baseline(
     *,
     seed: int,
     budget: Budget,
-    limit: int | None = None,
+    limit: Limit = None,
     validation: Examples | None = None,
 ) -> Baseline:
     """Fit the baseline called `name`; see `Baseline.fit`.
@@ -51,6 +53,15 @@ def fit_baseline(
     Raises PlanError for an unknown name, or a limit that is too small.
     """
     kind = BASELINES[name]
+    if task_name == "multilabel":
+        limits = limits_of(limit)
+        for each in limits or ():
+            check_limit(kind, each)
+        return PerLabel.fit_each(
+            kind, train, schema, seed=seed, budget=budget, limits=limits, validation=validation
+        )
+    if isinstance(limit, tuple):
+        raise PlanError(f"The plan's baselines.{name} lists limits; it takes one.")
     check_limit(kind, limit)
     return kind.fit(
         train,
@@ -65,4 +76,6 @@ def fit_baseline(
 
 def baseline_from_state(name: str, arrays: dict[str, Array], config: dict[str, Any]) -> Baseline:
     """The baseline that was saved by `state()` under `name`; it predicts exactly the same."""
+    if "models" in config:
+        return PerLabel.of_state(BASELINES[name], arrays, config)
     return BASELINES[name].from_state(arrays, config)

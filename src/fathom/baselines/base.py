@@ -19,6 +19,8 @@ from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Pre
 from fathom.core.schema import Schema, TaskName
 
 State = tuple[dict[str, Array], dict[str, Any]]
+Limit = int | tuple[int, ...] | None
+"""How far a fit went, or is to go; one number for each label where several are learned at once."""
 
 
 class Baseline(ABC):
@@ -32,14 +34,15 @@ class Baseline(ABC):
     the limit that was asked for. `temperature` divides the logits of classes; see `calibrated`.
     """
 
-    name: ClassVar[str]
+    name: str
+    limit: Limit
     least_limit: ClassVar[int] = 1
 
     def __init__(
         self,
         labels: tuple[str, ...],
         *,
-        limit: int = 0,
+        limit: Limit = 0,
         notes: tuple[str, ...] = (),
         settled: bool = True,
         temperature: float = 1.0,

@@ -10,11 +10,16 @@ import click
 Command = Callable[..., Any]
 
 _DATA = (
-    click.option("--target", metavar="COLUMN", help="The column to be learned."),
+    click.option(
+        "--target",
+        metavar="COLUMN",
+        multiple=True,
+        help="The column to be learned; repeated, yes/no columns that may hold at once.",
+    ),
     click.option("--test", metavar="FILE", help="A test set of its own, of the same columns."),
     click.option(
         "--task",
-        type=click.Choice(["classification", "regression"]),
+        type=click.Choice(["classification", "multilabel", "regression"]),
         help="What to learn, where the guess is wrong.",
     ),
     click.option(

@@ -19,8 +19,9 @@ class Examples:
     """Encoded inputs and targets of n examples.
 
     `inputs` maps a block's name to its array, first axis n (see `core.blocks`). `targets` is (n,):
-    int64 class codes, or float64 numbers in the target's own units; None where unknown. `rows` (n,)
-    int64 are the examples' positions in the table that they were encoded from.
+    int64 class codes, or float64 numbers in the target's own units; or (n, K) uint8, 1 where a
+    label holds; None where unknown. `rows` (n,) int64 are the examples' positions in the table that
+    they were encoded from.
     """
 
     inputs: Mapping[str, Rows]

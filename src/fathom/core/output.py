@@ -8,13 +8,14 @@ from msgspec import Struct
 
 
 class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """`classes`: one logit for each of `labels`. `number`: one value, in units of `scale`.
+    """`classes`: one logit for each of `labels`, of which one holds. `labels`: one logit for each
+    of `labels`, of which any number hold. `number`: one value, in units of `scale`.
 
     A regression target is learned as `(y - center) / scale`; predictions are given back in y's own
     units.
     """
 
-    form: Literal["classes", "number"]
+    form: Literal["classes", "labels", "number"]
     labels: tuple[str, ...] = ()
     center: float = 0.0
     scale: float = 1.0
@@ -22,4 +23,4 @@ class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def size(self) -> int:
         """How many numbers the head puts out for one example."""
-        return len(self.labels) if self.form == "classes" else 1
+        return 1 if self.form == "number" else len(self.labels)

@@ -27,7 +27,7 @@ Kind = Literal[
     "volume",
 ]
 Role = Literal["input", "target", "group", "order", "ignored"]
-TaskName = Literal["classification", "regression"]
+TaskName = Literal["classification", "multilabel", "regression"]
 
 
 class NumberStatistics(Struct, frozen=True, tag="number", forbid_unknown_fields=True):
@@ -49,7 +49,8 @@ class CategoryStatistics(Struct, frozen=True, tag="category", forbid_unknown_fie
     """Of a category or boolean column, or of a classification target.
 
     As an input, code 0 is missing, 1 unknown or rare, and `vocabulary[i]` has the code i + 2.
-    As a target, `vocabulary[i]` has the code i: there is neither missing nor unknown.
+    As a target, `vocabulary[i]` has the code i: there is neither missing nor unknown. For a target
+    of several labels at once it lists the labels, `counts[i]` the rows that have the i-th.
     """
 
     vocabulary: tuple[str, ...]
@@ -85,6 +86,16 @@ class ImageStatistics(Struct, frozen=True, tag="image", forbid_unknown_fields=Tr
 Statistics = NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics
 
 
+class LabelReading(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the label sets of a row stand: in yes/no columns named after the labels, or in one.
+
+    In one column, `separator` parts the labels of a text; where it is empty each value is a list.
+    """
+
+    columns: tuple[str, ...]
+    separator: str = ""
+
+
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
     """One named column: its kind, its role, the reason for both, and what was learned of it."""
 
@@ -96,11 +107,15 @@ class Field(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
-    """All fields of a data set, and the task that its target makes."""
+    """All fields of a data set, and the task that its target makes.
+
+    `label_reading` is there where each row has several labels at once.
+    """
 
     task: TaskName
     fields: tuple[Field, ...]
     task_reason: str = ""
+    label_reading: LabelReading | None = None
     format_version: int = SCHEMA_FORMAT
 
     @property
@@ -119,6 +134,11 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The class names, in the order of their codes; empty for regression."""
+        """The names of classes or labels, in the order of their codes; empty for a number."""
         statistics = self.target.statistics
         return statistics.vocabulary if isinstance(statistics, CategoryStatistics) else ()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the target takes values with names: a class, or a set of labels."""
+        return self.task in ("classification", "multilabel")

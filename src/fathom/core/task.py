@@ -63,7 +63,7 @@ class SupervisedTask(Task, Protocol):
     """The metric that chooses between models: `roc_auc`, `accuracy`, `rmse` …"""
 
     def encode_targets(self, targets: Array) -> Tensor:
-        """Targets (n,) as the loss wants them: int64 codes, or float32 in units of the scale."""
+        """Targets (n,) or (n, K) as the loss wants them: int64 codes, or float32."""
 
     def predict(self, outputs: Tensor, temperature: float = 1.0) -> Prediction:
         """What network outputs (n, output.size) mean."""

@@ -38,6 +38,7 @@ from fathom.core.schema import (
 )
 from fathom.core.stored import Rows
 from fathom.data import cells
+from fathom.data.labels import indicator
 from fathom.data.pictures import encode_pictures
 from fathom.data.table import Table
 
@@ -92,6 +93,8 @@ def input_spec(schema: Schema) -> InputSpec:
 def output_spec(schema: Schema) -> OutputSpec:
     """The form of the target, whose statistics must have been learned."""
     statistics = schema.target.statistics
+    if schema.task == "multilabel":
+        return OutputSpec("labels", labels=schema.labels)
     if isinstance(statistics, CategoryStatistics):
         return OutputSpec("classes", labels=statistics.vocabulary)
     assert isinstance(statistics, NumberStatistics)
@@ -133,9 +136,10 @@ def encode(
 
 
 def encode_targets(table: Table, schema: Schema) -> Array:
-    """Class codes (n,) int64, or numbers (n,) float64 in the target's own units.
+    """Class codes (n,) int64, numbers (n,) float64 in the target's own units, or labels (n, K).
 
-    Raises DataError where a row has no target, or a class that training never saw.
+    Labels are uint8, 1 where one holds; those that the schema does not know are passed over. Raises
+    DataError where a row has no target, or a class that training never saw.
     """
     column = cells.scalars(table, schema.target.name)
     if schema.task == "regression":
@@ -143,6 +147,10 @@ def encode_targets(table: Table, schema: Schema) -> Array:
         _require_targets(schema, np.isnan(values))
         return values
     labels = schema.labels
+    if schema.task == "multilabel":
+        texts = cells.texts(column)
+        _require_targets(schema, np.asarray(pd.isna(texts)))
+        return indicator(texts, labels)
     codes, distinct = cells.codes_and_texts(column)
     _require_targets(schema, codes < 0)
     places = pd.Index(labels).get_indexer(pd.Index(distinct, dtype=object))

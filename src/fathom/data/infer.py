@@ -13,8 +13,17 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError, PlanError, nearest
-from fathom.core.schema import Field, Kind, Role, Schema, TaskName, TimeStatistics
+from fathom.core.schema import (
+    Field,
+    Kind,
+    LabelReading,
+    Role,
+    Schema,
+    TaskName,
+    TimeStatistics,
+)
 from fathom.data import cells
+from fathom.data.labels import is_list_text
 from fathom.data.picture_columns import judge_pictures
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
@@ -29,6 +38,7 @@ def infer_schema(
     *,
     target: str | None = None,
     task: TaskName | None = None,
+    labels: LabelReading | None = None,
     kinds: Mapping[str, Kind] | None = None,
     drop: Collection[str] = (),
     group: str | None = None,
@@ -36,9 +46,10 @@ def infer_schema(
 ) -> Schema:
     """Kinds, roles and reasons of all columns, and the task; no statistics.
 
-    `kinds` overrides the kind of single columns, which also makes an input of a column that would
-    have been ignored. Raises DataError where a named column is not there, where no target is known,
-    where the target does not fit the task, or where no column is left to learn from.
+    `labels` says how a target of label sets came about (see `data.labels`). `kinds` overrides the
+    kind of single columns, which also makes an input of a column that would have been ignored.
+    Raises DataError where a named column is not there, where no target is known, where the target
+    does not fit the task, or where no column is left to learn from.
     """
     kinds = dict(kinds or {})
     names = raw.table.names
@@ -49,13 +60,16 @@ def infer_schema(
     fields, chosen, task_reason = [], task, ""
     for name in names:
         role = roles.get(name)
-        if role == "target":
+        if role == "target" and labels is not None:
+            chosen = "multilabel"
+            fields.append(_target_field(name, chosen))
+        elif role == "target":
             chosen, task_reason = infer_task(raw, name, task, kinds.get(name))
             fields.append(_target_field(name, chosen))
         else:
             fields.append(_field(raw, name, role, declared.get(name), name in kinds))
     assert chosen is not None  # the target is one of the names
-    schema = Schema(chosen, tuple(fields), task_reason)
+    schema = Schema(chosen, tuple(fields), task_reason, labels)
     _require_inputs(raw, schema)
     return schema
 
@@ -130,9 +144,9 @@ def _require_classes(target: str, facts: Profile) -> None:
 
 
 def _target(raw: Raw, target: str | None) -> str:
-    target = target if target is not None else raw.target
-    if target is not None:
-        return target
+    wanted = target if target is not None else raw.target
+    if isinstance(wanted, str):
+        return wanted
     raise DataError(
         f"{raw.name} does not say what is to be learned: say which with --target; "
         f"its columns are {_listed(raw)}."
@@ -190,7 +204,7 @@ def _require_kind(name: str, kind: str) -> None:
 
 
 def _target_field(name: str, task: TaskName) -> Field:
-    kind: Kind = "category" if task == "classification" else "number"
+    kind: Kind = "number" if task == "regression" else "category"
     return Field(name, kind, "target", "what is to be learned")
 
 
@@ -201,7 +215,12 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
     elif declared is None and (pictures := judge_pictures(raw, name)) is not None:
         finding = pictures
     else:
-        finding = judge(profile(name, column))
+        facts = profile(name, column)
+        finding = judge(facts)
+        if len(facts.distinct) and all(map(is_list_text, facts.distinct)):
+            finding = Finding(
+                "category", "lists of values, which are not used as inputs", use=False
+            )
         if declared is not None:
             finding = _override(name, column, declared, finding)
     return _with_role(name, finding, role)

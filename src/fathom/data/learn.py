@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.schema import (
     CategoryStatistics,
@@ -17,6 +18,7 @@ from fathom.core.schema import (
 )
 from fathom.data import cells
 from fathom.data.encode import standardise
+from fathom.data.labels import label_counts
 from fathom.data.pictures import learn_pictures, told_levels
 from fathom.data.table import Table
 
@@ -24,6 +26,8 @@ BINS = 32  # bins of the piecewise-linear embedding of a number
 MOST_VALUES = 128  # so few distinct values are an edge each
 ROWS_PER_EDGE = 10  # fewer would let the embedding learn single rows by heart
 MAXIMUM_VOCABULARY = 5000
+FEWEST_OF_LABEL = 10  # training rows, below which a label cannot be told from chance
+MAXIMUM_LABELS = 1000
 NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard deviations
 _DAY, _YEAR = 86_400.0, 31_556_952.0
 
@@ -58,9 +62,7 @@ def _statistics(schema: Schema, field: Field, table: Table, image_size: int | No
         return learn_pictures(field.name, table[field.name], image_size)
     column = cells.scalars(table, field.name)
     if field.role == "target":
-        if schema.task == "classification":
-            return target_classes(column)
-        return target_number(column)
+        return _target_statistics(schema, column)
     if field.kind == "number":
         return learn_number(column)
     if field.kind == "time":
@@ -123,6 +125,41 @@ def target_classes(column: pd.Series) -> CategoryStatistics:
         tuple(int(counts[i]) for i in order),
         int((codes < 0).sum()),
     )
+
+
+def target_labels(schema: Schema, column: pd.Series) -> CategoryStatistics:
+    """The labels of label sets, in the order of their columns, else of numbers or names.
+
+    What too few rows have, or lack, cannot be learned and is left out. Raises DataError where fewer
+    than two are left.
+    """
+    texts = cells.texts(column)
+    present = sum(text is not None for text in texts)
+    counts = label_counts(texts)
+    fewest = max(2, min(FEWEST_OF_LABEL, present // 20))
+    reading = schema.label_reading
+    names = np.array(list(counts), dtype=object)
+    ordered = [str(names[i]) for i in _class_order(names)] if len(names) else []
+    if reading is not None and len(reading.columns) > 1:
+        ordered = [name for name in reading.columns if name in counts]
+    kept = [name for name in ordered if fewest <= counts[name] <= present - fewest]
+    most = set(sorted(kept, key=lambda name: -counts[name])[:MAXIMUM_LABELS])
+    kept = [name for name in kept if name in most]
+    if len(kept) < 2:
+        raise DataError(
+            f"Of {len(counts):,} labels of {schema.target.name!r} {len(kept)} can be learned: it "
+            f"takes {fewest} training rows that have a label and {fewest} that lack it, and two "
+            "such labels; add rows, or choose another target."
+        )
+    return CategoryStatistics(
+        tuple(kept), tuple(counts[name] for name in kept), len(texts) - present
+    )
+
+
+def _target_statistics(schema: Schema, column: pd.Series) -> Statistics:
+    if schema.task == "multilabel":
+        return target_labels(schema, column)
+    return target_number(column) if schema.task == "regression" else target_classes(column)
 
 
 def target_number(column: pd.Series) -> NumberStatistics:

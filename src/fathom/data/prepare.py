@@ -14,6 +14,7 @@ from fathom.data import cells
 from fathom.data.raw import Problem, Raw
 
 MINIMUM_ROWS = 10
+WHAT = {"classification": "class", "multilabel": "set of labels", "regression": "value"}
 
 
 def drop_unusable(raw: Raw, schema: Schema) -> Raw:
@@ -26,7 +27,7 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
     values = target_values(raw, schema)
     present = pd.notna(values)
     if not present.all():
-        problems = _missing_targets(raw, schema.target.name, ~present)
+        problems = _missing_targets(raw, schema, ~present)
         raw, values = raw.take(present), values[present]
         raw = replace(raw, problems=(*raw.problems, *problems))
     _require_size(raw, schema, values)
@@ -36,9 +37,12 @@ def drop_unusable(raw: Raw, schema: Schema) -> Raw:
 
 
 def target_values(raw: Raw, schema: Schema) -> Array:
-    """The target of all rows: texts (n,) object with None, or float64 with NaN where missing."""
+    """The target of all rows: texts (n,) object with None, or float64 with NaN where missing.
+
+    Label sets are texts too; see `data.labels`.
+    """
     column = cells.scalars(raw.table, schema.target.name)
-    return cells.texts(column) if schema.task == "classification" else cells.numbers(column)
+    return cells.texts(column) if schema.is_named else cells.numbers(column)
 
 
 def _training(raw: Raw) -> Array:
@@ -47,7 +51,9 @@ def _training(raw: Raw) -> Array:
     return np.asarray(raw.given_split == "train")
 
 
-def _missing_targets(raw: Raw, target: str, missing: Array) -> list[Problem]:
+def _missing_targets(raw: Raw, schema: Schema, missing: Array) -> list[Problem]:
+    target, reading = schema.target.name, schema.label_reading
+    hint = " (write [] where no label holds)" if reading and len(reading.columns) == 1 else ""
     given = raw.given_split if raw.given_split is not None else np.full(len(raw), "", dtype=object)
     problems = []
     for part in dict.fromkeys(given[missing]):
@@ -57,14 +63,15 @@ def _missing_targets(raw: Raw, target: str, missing: Array) -> list[Problem]:
         problems.append(
             Problem(
                 raw.locate(int(rows[0])) + (" and further" if len(rows) > 1 else ""),
-                f"{len(rows):,} {noun}{of_part} without a value of the target {target!r} left out",
+                f"{len(rows):,} {noun}{of_part} without a value of the target {target!r} left out"
+                f"{hint}",
             )
         )
     return problems
 
 
 def _require_size(raw: Raw, schema: Schema, values: Array) -> None:
-    if schema.task == "classification" or not (huge := np.abs(values) >= cells.LARGEST).any():
+    if schema.is_named or not (huge := np.abs(values) >= cells.LARGEST).any():
         return
     row = int(huge.argmax())
     column = cells.scalars(raw.table, schema.target.name)
@@ -91,12 +98,12 @@ def _require_variety(raw: Raw, schema: Schema, values: Array, training: Array) -
     known = set(values[training])
     if len(known) < 2:
         only = next(iter(known))
-        what = "class" if schema.task == "classification" else "value"
+        what = WHAT[schema.task]
         raise DataError(
             f"Target {target!r} has one {what} alone in the training rows, {only!r}: there is "
             "nothing to learn; choose another with --target or add rows of others."
         )
-    if schema.task == "regression" or training.all():
+    if schema.task != "classification" or training.all():
         return
     for row in np.flatnonzero(~training):
         if values[row] not in known:

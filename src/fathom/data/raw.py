@@ -32,10 +32,10 @@ class Raw:
 
     `name` is what a run is called by default; `source` the path or name as the user gave it, empty
     for objects in memory. `given_split` (n,) holds 'train', 'validation' or 'test' for each row, or
-    is None where the data gives no split. `kinds` and `target` are what the format itself declares.
-    `problems` lists what could not be read; `digest` is the SHA-256 of the content, 'sha256:…';
-    `where` names a row for people; `base` is the folder in which the relative paths of a row are
-    looked for, where that is not the folder of `source`.
+    is None where the data gives no split. `kinds` and `target` are what the format itself declares;
+    several targets are yes/no columns. `problems` lists what could not be read; `digest` is the
+    SHA-256 of the content, 'sha256:…'; `where` names a row for people; `base` is the folder in
+    which the relative paths of a row are looked for, where that is not the folder of `source`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Raw:
     table: Table
     given_split: np.ndarray[Any, Any] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     problems: tuple[Problem, ...] = ()
     digest: str = ""
     where: Callable[[int], str] = row_number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def read(
     source: object,
     *,
     test: object | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Raw:
     """Read all rows of a data set that is to be learned from.
@@ -40,7 +40,8 @@ def read(
     shown = progress or Silent()
     raw = _read_one(source, labelled=True, progress=shown)
     if target is not None:
-        _demand(raw, [target], "the target")
+        wanted = [target] if isinstance(target, str) else list(target)
+        _demand(raw, wanted, "the target" if len(wanted) == 1 else "the targets")
     if test is None:
         return raw
     return join(raw, _read_one(test, labelled=True, progress=shown), progress=shown)

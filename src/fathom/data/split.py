@@ -21,6 +21,7 @@ from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
 from fathom.data.hashing import copies, hash_inputs
+from fathom.data.labels import strata as label_strata
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
 
@@ -30,6 +31,11 @@ SHARES = {"test": 0.15, "validation": 0.10, "calibration": 0.05}
 SMALL_SHARES = {"test": 0.20, "validation": 0.125, "calibration": 0.075}
 CAPS = {"test": 20_000, "validation": 6_000, "calibration": 3_000}
 """More rows than these hardly narrow an interval, and are better spent on training."""
+BY = {
+    "classification": "class",
+    "multilabel": "label set, rare sets by their rarest label",
+    "regression": "tenths of the target",
+}
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,9 @@ def _cut_by_units(raw: Raw, schema: Schema, part: Array, wanted: list[str], seed
     first = np.full(len(sizes), len(units))
     np.minimum.at(first, units, np.arange(len(units)))
     free = np.ones(len(sizes), dtype=bool)
-    if schema.task == "classification":
+    if schema.is_named:
         free[_kept_for_training(units, strata, numpy_generator(seed, "split", "train"))] = False
-    spare = len(wanted) - (schema.task == "classification")  # units that later parts still need
+    spare = len(wanted) - schema.is_named  # units that later parts still need
     for name, rows in part_sizes(len(pool), wanted).items():
         generator = numpy_generator(seed, "split", name)
         chosen = _systematic(strata[first], sizes, free, rows, generator)[: free.sum() - spare]
@@ -99,8 +105,7 @@ def _cut_by_units(raw: Raw, schema: Schema, part: Array, wanted: list[str], seed
         spare -= 1
         free[chosen] = False
         part[pool[np.isin(units, chosen)]] = name
-    by = "class" if schema.task == "classification" else "tenths of the target"
-    return f"stratified by {by}{way}"
+    return f"stratified by {BY[schema.task]}{way}"
 
 
 def _systematic(
@@ -138,8 +143,12 @@ def _kept_for_training(units: Array, classes: Array, generator: np.random.Genera
 
 
 def _strata(raw: Raw, schema: Schema) -> Array:
-    """The class of each row, or the tenth of the target that it lies in, as int64 codes."""
+    """The class or kind of label set of each row, or the tenth of the target that it lies in, as
+    int64 codes.
+    """
     values = target_values(raw, schema)
+    if schema.task == "multilabel":
+        return label_strata(values)
     if schema.task == "classification":
         return np.asarray(pd.factorize(values)[0], dtype=np.int64)
     ranks = pd.Series(values).rank(method="first").to_numpy() - 1

@@ -15,7 +15,7 @@ from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.errors import DataError, StorageError
 from fathom.core.examples import Examples
 from fathom.core.files import write_atomic
-from fathom.core.prediction import ClassPrediction, Prediction
+from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import ImageStatistics, Schema
 from fathom.data.encode import MISSING_CODE, Encoded, encode
@@ -35,10 +35,11 @@ class Predictions:
     """What the model called `model` says of each row, in the order of the rows.
 
     `frame` has the columns `row` (1-based) or `file`, then `prediction`; for classes a
-    `probability_LABEL` for each label and `confidence`, the largest of them; and `problem`. Where a
-    row could not be read, `problem` says why and its answer is empty; elsewhere `problem` is an
-    empty text. `problems` lists such rows, and files that were left out. `surprises` counts values
-    that the model could not take for what they are.
+    `probability_LABEL` for each label and `confidence`, the largest of them; and `problem`. Of
+    several labels at once `prediction` is a JSON list of those that hold, such as '["a", "c"]',
+    beside a `probability_LABEL` for each. Where a row could not be read, `problem` says why and its
+    answer is empty; elsewhere `problem` is an empty text. `problems` lists such rows, and files
+    that were left out. `surprises` counts values that the model could not take for what they are.
     """
 
     frame: pd.DataFrame
@@ -119,19 +120,9 @@ def _blank_rows(examples: Examples) -> list[int]:
 
 def _answer(prediction: Prediction, unreadable: list[int]) -> pd.DataFrame:
     """A prediction as columns; the cells of unreadable rows are empty."""
-    if isinstance(prediction, ClassPrediction):
-        columns = {
-            f"probability_{k}": prediction.probs[:, i] for i, k in enumerate(prediction.labels)
-        }
-        frame = pd.DataFrame(
-            {
-                "prediction": pd.Series(prediction.names, dtype="str"),
-                **columns,
-                "confidence": prediction.probs.max(axis=1),
-            }
-        )
-    else:
-        frame = pd.DataFrame({"prediction": prediction.values})
+    columns = prediction.columns()
+    texts = {n: pd.Series(c, dtype="str") if c.dtype == object else c for n, c in columns.items()}
+    frame = pd.DataFrame(texts)
     frame.iloc[unreadable] = None
     return frame
 

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fathom.core.errors import ArtefactError, FathomError
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import ClassPrediction, NumberPrediction
+from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
 from fathom.core.schema import (
     CategoryStatistics,
@@ -59,7 +59,7 @@ def check_schema(schema: Schema, path: Path) -> None:
         raise ArtefactError(
             f"{path} has not one target, inputs, and a name of its own for each field; {WAY_OUT}."
         )
-    wanted = CategoryStatistics if schema.task == "classification" else NumberStatistics
+    wanted = CategoryStatistics if schema.is_named else NumberStatistics
     unfit = [f.name for f in schema.inputs if not _fits(f)]
     unfit += [f.name for f in targets if not isinstance(f.statistics, wanted)]
     if unfit:
@@ -180,6 +180,13 @@ def _makes_sense(prediction: Any, output: OutputSpec) -> bool:
             isinstance(prediction, NumberPrediction)
             and prediction.values.shape == (1,)
             and bool(np.isfinite(prediction.values).all())
+        )
+    if output.form == "labels":
+        return (
+            isinstance(prediction, LabelsPrediction)
+            and prediction.labels == output.labels
+            and prediction.probs.shape == (1, output.size)
+            and bool(((prediction.probs >= 0) & (prediction.probs <= 1)).all())
         )
     return (
         isinstance(prediction, ClassPrediction)

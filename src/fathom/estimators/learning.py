@@ -128,7 +128,7 @@ def learn_network(
 
 def _prepare(raw: Raw, splits: Splits, request: Request) -> Prepared:
     """The schema and the examples, as `planning.prepare` makes them; nothing is audited."""
-    schema = infer_schema(raw, target=request.target, task=request.task, kinds=request.kinds)
+    schema = infer_schema(raw, task=request.task, kinds=request.kinds)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
     examples = encode(raw.table, schema).examples
     parts = {name: examples.take(getattr(splits, name)) for name in SPLIT_NAMES}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.prediction import Array, ClassPrediction
+from fathom.core.prediction import Array, Claims
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import LEVEL, Estimate, draws_for
@@ -58,17 +58,27 @@ def reliability(confidence: Array, right: Array) -> Reliability:
     return Reliability(mean_confidence, np.bincount(places, weights=right) / count, count)
 
 
-def calibration_error(confidence: Array, right: Array, generator: np.random.Generator) -> Estimate:
+def calibration_error(
+    confidence: Array, right: Array, generator: np.random.Generator, rows: Array | None = None
+) -> Estimate:
     """Expected calibration error with a basic bootstrap interval over fixed bins.
+
+    `rows` (m,) tells which row each of the m claims is of, where rows make several: what is drawn
+    anew are rows then, whose claims hang together.
 
     Noise can only add to an error that is a mean of absolute values, and resampling adds it once
     more; the basic interval (2 e - quantiles) takes that second helping off again.
     """
     value = reliability(confidence, right).error
-    draws = _resampled(bin_of(confidence), confidence - right, generator)
+    places, apart = bin_of(confidence), confidence - right
+    if rows is None:
+        draws, what = _resampled(places, apart, generator), "top class"
+    else:
+        draws = _resampled_rows(places, apart, rows, generator)
+        what = "every label of every row"
     low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     ends = max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))
-    method = f"top class, {BINS} bins of equal mass, basic bootstrap, {len(draws):,} draws"
+    method = f"{what}, {BINS} bins of equal mass, basic bootstrap, {len(draws):,} draws"
     return Estimate(value, min(ends[0], value), max(ends[1], value), method)
 
 
@@ -81,6 +91,20 @@ def _resampled(places: Array, apart: Array, generator: np.random.Generator) -> A
         sums = np.bincount(places[rows], weights=apart[rows], minlength=bins)
         errors[draw] = np.abs(sums).sum() / n
     return errors
+
+
+def _resampled_rows(
+    places: Array, apart: Array, rows: Array, generator: np.random.Generator
+) -> Array:
+    """The same of rows that make several claims each; `rows` (m,) counts from 0."""
+    n, bins = int(rows.max()) + 1, int(places.max()) + 1
+    of_row = np.bincount(rows * bins + places, weights=apart, minlength=n * bins)
+    sums = of_row.reshape(n, bins)
+    errors = [
+        np.abs(np.bincount(generator.integers(0, n, size=n), minlength=n) @ sums).sum()
+        for _ in range(draws_for(n))
+    ]
+    return np.array(errors) / len(apart)
 
 
 def chance_error(confidence: Array, generator: np.random.Generator, draws: int = 200) -> float:
@@ -105,24 +129,23 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`calibration.ece_before` (temperature 1) and `calibration.ece` (as it is used), on test."""
     after = subject.predict(NETWORK, "test")
     ids = ("calibration.ece_before", "calibration.ece")
-    if not isinstance(after, ClassPrediction):
+    targets = subject.targets("test")
+    claimed = after.claims(targets)
+    if claimed is None:
         reason = "Calibration is about class probabilities, and this network predicts a number."
         return [not_applicable(id, "calibration", reason) for id in ids]
-    targets = subject.targets("test")
-    before = subject.predict_uncalibrated("test")
-    assert isinstance(before, ClassPrediction)
+    before = subject.predict_uncalibrated("test").claims(targets)
+    assert before is not None
     return [
         _record(subject, ids[0], before, None),
-        _record(subject, ids[1], after, _figure(before, after, targets)),
+        _record(subject, ids[1], claimed, _figure(before, claimed)),
     ]
 
 
-def _record(
-    subject: Subject, id: str, prediction: ClassPrediction, figure: Figure | None
-) -> Record:
+def _record(subject: Subject, id: str, claims: Claims, figure: Figure | None) -> Record:
     targets, temperature = subject.targets("test"), subject.model.trust.temperature
-    confidence, right = prediction.probs.max(axis=1), prediction.codes == targets
-    estimate = calibration_error(confidence, right, subject.generator(id))
+    confidence, right = claims.confidence, claims.right
+    estimate = calibration_error(confidence, right, subject.generator(id), claims.rows)
     chance = chance_error(confidence, subject.generator(id, "chance"))
     grade: Grade = "poor"
     if estimate.value < GOOD_ERROR or estimate.value <= chance:
@@ -130,6 +153,8 @@ def _record(
     elif estimate.value < FAIR_ERROR:
         grade = "fair"
     words = _before if id.endswith("before") else _after
+    if claims.rows is not None:
+        words = _labels_before if id.endswith("before") else _labels_after
     return Record(
         id,
         "calibration",
@@ -177,14 +202,37 @@ def _after(
     )
 
 
+def _labels_before(
+    confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
+) -> str:
+    return (
+        f"Before calibration the network gave a label {wording.percent(float(confidence.mean()))} "
+        f"on average, and {wording.percent(float(right.mean()))} of them held; a stated "
+        f"probability was off by {wording.percent(estimate.value)} ({_between(estimate)})."
+    )
+
+
+def _labels_after(
+    confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
+) -> str:
+    return (
+        f"As it is used, with its outputs divided by a temperature of "
+        f"{wording.number(temperature)}, the network gives a label "
+        f"{wording.percent(float(confidence.mean()))} on average, and "
+        f"{wording.percent(float(right.mean()))} of them hold. A stated probability is off by "
+        f"{wording.percent(estimate.value)} ({_between(estimate)}); perfect ones would seem off by "
+        f"{wording.percent(chance)} by chance among {len(right):,} labels of examples."
+    )
+
+
 def _between(estimate: Estimate) -> str:
     low, high = wording.digits(estimate.low), wording.percent(estimate.high)
     return f"95 % interval {low} to {high}"
 
 
-def _figure(before: ClassPrediction, after: ClassPrediction, targets: Array) -> Figure:
-    def curve(prediction: ClassPrediction) -> dict[str, Any]:
-        bins = reliability(prediction.probs.max(axis=1), prediction.codes == targets)
+def _figure(before: Claims, after: Claims) -> Figure:
+    def curve(claims: Claims) -> dict[str, Any]:
+        bins = reliability(claims.confidence, claims.right)
         return {key: values.tolist() for key, values in vars(bins).items()}
 
     return Figure("reliability", {"before": curve(before), "after": curve(after)})

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom.networks.embeddings import PiecewiseNumbers
+from fathom.networks.vit import Attend
 
 
 def _linear(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
@@ -25,6 +26,11 @@ def _piecewise(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * len(output) * int(module.bent.numel())
 
 
+def _attend(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    # Each patch is compared with each, and then takes up a share of each.
+    return 2 * 2 * output.numel() * int(inputs[1].shape[1])
+
+
 Counter = Callable[[Any, tuple[Any, ...], Tensor], int]
 
 # A multiplication and an addition are two operations. What works on each value by itself
@@ -35,6 +41,7 @@ COUNTERS: dict[type[nn.Module], Counter] = {
     nn.Conv2d: _convolution,
     nn.Conv3d: _convolution,
     PiecewiseNumbers: _piecewise,
+    Attend: _attend,
 }
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)
 _SMALL = 3  # parameters with fewer axes than this and no counter are vectors or tables of vectors

@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.prediction import (
+    Array,
+    ClassPrediction,
+    LabelsPrediction,
+    NumberPrediction,
+    Prediction,
+)
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
-from fathom.evidence.intervals import Estimate
+from fathom.evidence.intervals import Estimate, auc_parts
 from fathom.evidence.measure import evidence
 from fathom.evidence.scores import Metric, metrics_of, scoring_seconds
 from fathom.evidence.seen import nothing_unseen, seen
@@ -18,6 +24,7 @@ from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 # because 95 % right is poor where one class has 95 % of the rows. Half of it gone is a model that
 # people act upon; under a tenth is hardly better than always giving the same answer.
 GOOD_SKILL, FAIR_SKILL = 0.5, 0.1
+LABELS = 60  # of a table, the most frequent: nobody reads on
 POINTS = 400  # of a scatter figure: more only hide each other
 
 SENTENCES = {
@@ -30,6 +37,20 @@ SENTENCES = {
     "class above an example of another (0.5 is a coin toss, 1 is without a fault).",
     "log_loss": "The log loss is {value} ({between}); it punishes confident mistakes most. 0 would "
     "be perfect, and probabilities spread evenly over the {classes} classes give {even}.",
+    "exact_match": "The network got every label right for {value} of {examples} ({between}).",
+    "multilabel.macro_f1": "The F1 score, which asks both that what is said is right and that what "
+    "is there is found, is {value} of 1 on average over the labels ({between}).",
+    "micro_f1": "Over all labels together the F1 score is {value} of 1 ({between}); frequent "
+    "labels weigh most.",
+    "macro_roc_auc": "The ROC AUC, averaged over the labels, is {value} ({between}): that often "
+    "the network ranks an example that has a label above one that lacks it (0.5 is a coin toss, 1 "
+    "is without a fault).",
+    "micro_roc_auc": "Over all pairs of example and label together the ROC AUC is {value} "
+    "({between}); knowing how frequent each label is already raises it above 0.5.",
+    "hamming_loss": "{value} of all labels were told wrongly ({between}), those that hold and "
+    "those that do not counted alike.",
+    "multilabel.log_loss": "The log loss is {value} a label ({between}); it punishes confident "
+    "mistakes most. 0 would be perfect, and one half for everything gives 0.693.",
     "rmse": "The network's predictions of {target} are off by {value} as a root mean square over "
     "{examples} ({between}); large mistakes weigh most.",
     "mae": "On average a prediction of {target} is off by {value} ({between}).",
@@ -109,7 +130,8 @@ def _unseen_record(subject: Subject, metric: Metric) -> Record:
 
 def _sentence(metric: Metric, estimate: Estimate, subject: Subject) -> str:
     classes = len(subject.schema.labels)
-    return SENTENCES[metric.name].format(
+    own = SENTENCES.get(f"{subject.task.name}.{metric.name}")
+    return (own or SENTENCES[metric.name]).format(
         value=metric.write(estimate.value),
         between=metric.between(estimate),
         examples=seen(subject).examples,
@@ -137,12 +159,15 @@ def grade(subject: Subject, metric: Metric, name: str, split: str = "test") -> G
 
 
 def figure_of(prediction: Prediction, targets: Array, subject: Subject) -> Figure:
-    """A confusion matrix, or predicted against true values."""
+    """A confusion matrix, a table of labels, or predicted against true values."""
+    if isinstance(prediction, LabelsPrediction):
+        return _label_table(prediction, targets)
     if isinstance(prediction, ClassPrediction):
         size = len(prediction.labels)
         pairs = np.asarray(targets) * size + prediction.codes
         counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
         return Figure("confusion", {"labels": list(prediction.labels), "counts": counts.tolist()})
+    assert isinstance(prediction, NumberPrediction)
     some = subject.generator("scatter").permutation(len(targets))[:POINTS]
     name = subject.schema.target.name
     data = {
@@ -153,3 +178,19 @@ def figure_of(prediction: Prediction, targets: Array, subject: Subject) -> Figur
         "diagonal": True,
     }
     return Figure("scatter", data)
+
+
+def _label_table(prediction: LabelsPrediction, targets: Array) -> Figure:
+    """Each label: how many have it, how many were said to, precision, recall, F1 and ROC AUC."""
+    said, truth = prediction.holds, targets.astype(bool)
+    rows = []
+    for k in np.argsort(-truth.sum(axis=0), kind="stable")[:LABELS]:
+        have, told = int(truth[:, k].sum()), int(said[:, k].sum())
+        hits = int((said[:, k] & truth[:, k]).sum())
+        shares = [(hits, told), (hits, have), (2 * hits, told + have)]
+        cells = [f"{part / whole:.3f}" if whole else "-" for part, whole in shares]
+        varied = 0 < have < len(truth)
+        area = f"{auc_parts(prediction.probs[:, k], truth[:, k]).value:.3f}" if varied else "-"
+        rows.append([prediction.labels[k], f"{have:,}", f"{told:,}", *cells, area])
+    columns = ["label", "have it", "said", "precision", "recall", "F1", "ROC AUC"]
+    return Figure("table", {"columns": columns, "rows": rows})

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.prediction import (
+    Array,
+    ClassPrediction,
+    LabelsPrediction,
+    NumberPrediction,
+    Prediction,
+)
 from fathom.core.schema import TaskName
 from fathom.evidence import wording
 from fathom.evidence.intervals import (
@@ -84,13 +90,13 @@ class Metric(ABC):
 
 @dataclass(frozen=True)
 class Accuracy(Metric):
-    """The share of rows whose class was said rightly."""
+    """The share of rows whose class, or all of whose labels, were said rightly."""
 
     def estimate(
         self, prediction: Prediction, targets: Array, generator: np.random.Generator
     ) -> Estimate:
         """Wilson's interval."""
-        right = _codes(prediction) == targets
+        right = _right(prediction, targets)
         return wilson(int(right.sum()), len(targets))
 
     def paired(
@@ -101,7 +107,7 @@ class Accuracy(Metric):
         generator: np.random.Generator,
     ) -> Estimate:
         """Agresti and Min's interval."""
-        return paired_shares(_codes(first) == targets, _codes(second) == targets)
+        return paired_shares(_right(first, targets), _right(second, targets))
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,12 @@ class TermMetric(Metric):
         return ""
 
 
+def _right(prediction: Prediction, targets: Array) -> Array:
+    if not isinstance(prediction, ClassPrediction | LabelsPrediction):
+        raise TypeError("this metric scores predictions that are right or wrong")
+    return prediction.right(targets)
+
+
 def _codes(prediction: Prediction) -> Array:
     codes: Array = _probs(prediction).argmax(axis=1)
     return codes
@@ -234,7 +246,7 @@ def _probs(prediction: Prediction) -> Array:
 
 
 def _errors(prediction: Prediction, targets: Array) -> Array:
-    if isinstance(prediction, ClassPrediction):
+    if not isinstance(prediction, NumberPrediction):
         raise TypeError("this metric scores predicted numbers")
     errors: Array = prediction.values - targets
     return errors
@@ -262,9 +274,12 @@ def _balanced(hits: Array, truths: Array, said: Array) -> Array:
     return _mean_where(hits / np.maximum(truths, 1), truths > 0)
 
 
-def _macro_f1(hits: Array, truths: Array, said: Array) -> Array:
+def mean_f1(hits: Array, truths: Array, said: Array) -> Array:
+    """The mean F1 over the last axis, of those that occur or are said; counts or shares of rows."""
     either = truths + said
-    return _mean_where(2 * hits / np.maximum(either, 1), either > 0)
+    score = np.zeros(np.shape(either))
+    np.divide(2 * hits, either, out=score, where=either > 0)
+    return _mean_where(score, either > 0)
 
 
 def _surprise(prediction: Prediction, targets: Array) -> Array:
@@ -293,7 +308,7 @@ METRICS: dict[TaskName, tuple[Metric, ...]] = {
     "classification": (
         Accuracy("accuracy", "accuracy", as_percent=True),
         CountMetric("balanced_accuracy", "balanced accuracy", as_percent=True, of=_balanced),
-        CountMetric("macro_f1", "macro F1", of=_macro_f1),
+        CountMetric("macro_f1", "macro F1", of=mean_f1),
         RocAuc("roc_auc", "ROC AUC"),
         TermMetric("log_loss", "log loss", terms=_surprise),
     ),

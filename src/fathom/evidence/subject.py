@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fathom.core.examples import Examples
-from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.prediction import Array, Prediction
 from fathom.core.predictor import Predictor
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema
@@ -127,7 +127,7 @@ class Subject:
                 model.predict(examples.take(np.arange(s, min(s + CHUNK, len(examples)))))
                 for s in starts
             ]
-            self._predictions[name, split] = _concatenate(parts)
+            self._predictions[name, split] = Prediction.joined(parts)
         return self._predictions[name, split]
 
     def predict_uncalibrated(self, split: str) -> Prediction:
@@ -178,15 +178,3 @@ class Subject:
     def generator(self, *names: object) -> np.random.Generator:
         """A generator for one named use within evidence."""
         return numpy_generator(self.seed, "evidence", *names)
-
-
-def _concatenate(parts: list[Prediction]) -> Prediction:
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if isinstance(first, ClassPrediction):
-        probs = [p.probs for p in parts if isinstance(p, ClassPrediction)]
-        return ClassPrediction(first.labels, np.concatenate(probs))
-    return NumberPrediction(
-        np.concatenate([p.values for p in parts if isinstance(p, NumberPrediction)])
-    )

@@ -15,7 +15,7 @@ from torch import Tensor
 from fathom.core.batch import Batch
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
-from fathom.core.prediction import ClassPrediction
+from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
 from fathom.core.record import Figure, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
@@ -90,11 +90,11 @@ def choose(subject: Subject) -> Examples:
     some = subject.examples("validation").sample(CANDIDATES, subject.generator("walkthrough"))
     assert some.targets is not None
     prediction = subject.network.predict(some)
-    if isinstance(prediction, ClassPrediction):
-        right = prediction.codes == some.targets
-        confidence = prediction.probs.max(axis=1)
-        position = int(np.argmin(np.where(right, confidence, 2.0)))
+    if isinstance(prediction, ClassPrediction | LabelsPrediction):
+        right = prediction.right(some.targets)
+        position = int(np.argmin(np.where(right, prediction.certainty, 2.0)))
     else:
+        assert isinstance(prediction, NumberPrediction)
         errors = np.abs(prediction.values - some.targets)
         position = int(np.argsort(errors)[len(errors) // 2])
     return some.take(np.array([position]))
@@ -152,9 +152,8 @@ def _step(
 
 def _truth(subject: Subject, example: Examples) -> str:
     assert example.targets is not None
-    target = example.targets[0]
-    labels = subject.schema.labels
-    return labels[int(target)] if labels else _exact(float(target))
+    truth = subject.network.predict(example).truth(example.targets[0])
+    return truth if isinstance(truth, str) else _exact(truth)
 
 
 def _input(subject: Subject, example: Examples) -> Step:
@@ -212,7 +211,7 @@ def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
     prediction = subject.task.predict(outputs)
     stages: Any = subject.model.network
     count = wording.plural(len(stages.stages()), "stage")
-    if not isinstance(prediction, ClassPrediction):
+    if isinstance(prediction, NumberPrediction):
         spec = subject.task.output
         value = _exact(float(prediction.values[0]))
         return _step(
@@ -222,11 +221,22 @@ def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
             formula=f"{_exact(float(outputs[0, 0]))} x {_exact(spec.scale)} + "
             f"{_exact(spec.center)} = {value}",
         )
+    assert isinstance(prediction, ClassPrediction | LabelsPrediction)
     logits, probs = outputs[0].double().cpu().numpy(), prediction.probs[0]
     rows = [
         [prediction.labels[k], _exact(logits[k]), wording.percent(float(probs[k]))]
         for k in np.argsort(-probs)[:CLASSES]
     ]
+    if isinstance(prediction, LabelsPrediction):
+        return _step(
+            "The answer",
+            f"After all {count} each label has a number, its logit. The logistic function makes "
+            "each of them a probability by itself, because any number of labels may hold (before "
+            "calibration). A label is said from 50 % on.",
+            columns=["label", "logit", "probability"],
+            rows=rows,
+            formula="p = 1 / (1 + exp(-logit))",
+        )
     return _step(
         "The answer",
         f"After all {count} each class has a number, its logit. The exponential makes them "
@@ -241,6 +251,8 @@ def _loss(subject: Subject, outputs: Tensor, example: Examples, loss: float) -> 
     assert example.targets is not None
     written = _exact(loss)
     prediction = subject.task.predict(outputs)
+    if isinstance(prediction, LabelsPrediction):
+        return _label_loss(prediction, example, loss)
     if not isinstance(prediction, ClassPrediction):
         target = float(subject.task.encode_targets(example.targets)[0])
         said = float(outputs[0, 0])
@@ -259,6 +271,31 @@ def _loss(subject: Subject, outputs: Tensor, example: Examples, loss: float) -> 
         f"How wrong is that? The truth was given {wording.percent(right)}; minus the logarithm of "
         f"it is the loss, {written}. It would be 0 for 100 %.",
         formula=formula,
+    )
+
+
+def _label_loss(prediction: LabelsPrediction, example: Examples, loss: float) -> Step:
+    """The mean over the labels; a row for each of the largest parts of it."""
+    assert example.targets is not None
+    truth, probs = example.targets[0], prediction.probs[0]
+    given = np.where(truth > 0, probs, 1.0 - probs)
+    rows = [
+        [
+            prediction.labels[k],
+            "holds" if truth[k] else "does not hold",
+            wording.percent(float(given[k])),
+            _exact(float(-np.log(given[k]))),
+        ]
+        for k in np.argsort(given)[:CLASSES]
+    ]
+    return _step(
+        "The loss",
+        f"How wrong is that? For each label the truth, that it holds or does not, was given some "
+        f"probability. Minus the logarithm of it, averaged over {len(given):,} labels, is the "
+        f"loss, {_exact(loss)}. It would be 0 for 100 % everywhere.",
+        columns=["label", "truth", "given", "minus its logarithm"],
+        rows=rows,
+        formula=f"mean of -ln(given) = {_exact(loss)}",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.prediction import Array, LabelsPrediction, NumberPrediction, Prediction
 from fathom.core.record import Figure, Record
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
@@ -26,7 +26,7 @@ def _seconds(subject: Subject) -> float:
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`worst.examples`: confident mistakes, or the largest errors of a predicted number."""
     prediction, targets = subject.predict(NETWORK, "test"), subject.targets("test")
-    worst = worst_first(prediction, targets)
+    worst = prediction.worst_first(targets)
     shown = worst[: subject.sample_size("worst", SHOWN)]
     items = [_item(subject, prediction, int(position)) for position in shown]
     return [
@@ -35,68 +35,54 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
             "worst",
             sentence=_sentence(subject, prediction, len(worst), len(items)),
             value=_value(prediction, targets, worst),
-            unit="mistakes" if isinstance(prediction, ClassPrediction) else "",
+            unit="mistakes" if prediction.mistakes else "",
             n=len(targets),
             split="test",
-            method=(
-                "wrong answers by falling confidence"
-                if isinstance(prediction, ClassPrediction)
-                else "predictions by falling error"
-            ),
+            method=prediction.worst_order,
             figure=Figure("examples", {"items": items}) if items else None,
         )
     ]
 
 
-def worst_first(prediction: Prediction, targets: Array) -> Array:
-    """Positions of the wrong answers, the most confident first; or of all numbers by error."""
-    if isinstance(prediction, ClassPrediction):
-        wrong = np.flatnonzero(prediction.codes != targets)
-        confidence = prediction.probs.max(axis=1)[wrong]
-        ordered: Array = wrong[np.argsort(-confidence, kind="stable")]
-        return ordered
-    by_error: Array = np.argsort(-np.abs(prediction.values - targets), kind="stable")
-    return by_error
-
-
 def _value(prediction: Prediction, targets: Array, worst: Array) -> float:
     """How many are wrong; of numbers, how large the largest error is."""
-    if isinstance(prediction, ClassPrediction):
-        return float(len(worst))
-    return float(np.abs(prediction.values - targets).max(initial=0.0))
+    if isinstance(prediction, NumberPrediction):
+        return float(np.abs(prediction.values - targets).max(initial=0.0))
+    return float(len(worst))
 
 
 def _item(subject: Subject, prediction: Prediction, position: int) -> dict[str, Any]:
     examples, target = subject.examples("test"), subject.targets("test")[position]
-    item: dict[str, Any] = {
+    return {
         "image": picture_of(subject, examples, position),
         "row": row_of(subject, examples, position),
         "where": subject.locate(int(examples.rows[position])),
+        "truth": _written(prediction.truth(target)),
+        "said": _written(prediction.said(position)),
+        "confidence": prediction.confidence(position),
     }
-    if isinstance(prediction, ClassPrediction):
-        item["truth"] = prediction.labels[int(target)]
-        item["said"] = prediction.names[position]
-        item["confidence"] = float(prediction.probs[position].max())
-    else:
-        item["truth"] = wording.number(float(target))
-        item["said"] = wording.number(float(prediction.values[position]))
-        item["confidence"] = None
-    return item
+
+
+def _written(answer: str | float) -> str:
+    return answer if isinstance(answer, str) else wording.number(answer)
 
 
 def _sentence(subject: Subject, prediction: Prediction, wrong: int, shown: int) -> str:
     examples = seen(subject).examples
-    if not isinstance(prediction, ClassPrediction):
+    if not prediction.mistakes:
         many = "largest error is" if shown == 1 else f"{shown} largest errors are"
         return (
             f"Of {examples} the {many} shown. Look here for wrong "
             "values in the data, and for what the inputs do not tell."
         )
+    labels = isinstance(prediction, LabelsPrediction)
     if not wrong:
-        return f"Not one of {examples} was classified wrongly."
+        what = "given a wrong label" if labels else "classified wrongly"
+        return f"Not one of {examples} was {what}."
     were = "was" if wrong == 1 else "were"
+    what = "given too many labels, or too few" if labels else "classified wrongly"
     return (
-        f"{wrong:,} of {examples} {were} classified wrongly; the "
+        f"{wrong:,} of {examples} {were} {what}; the "
         f"{shown} most confident of these mistakes are shown. Look here for wrong labels in the "
         "data, and for what the network cannot see."
     )

@@ -1,8 +1,8 @@
 """Trust: how far the network's confidence can be believed, fitted on the calibration split.
 
-Temperature scaling (Guo et al. 2017, arXiv 1706.04599): probabilities are softmax(logits / T), with
-the one T that makes the calibration targets most likely. It changes how sure the network is, never
-which class it names.
+Temperature scaling (Guo et al. 2017, arXiv 1706.04599): probabilities are softmax(logits / T), or
+sigmoid(logits / T) where several labels may hold, with the one T that makes the calibration targets
+most likely. It changes how sure the network is, never what it names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Trust(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fit_trust(logits: Tensor | Array, targets: Array | None) -> Trust:
-    """The temperature for logits (n, K) and class codes (n,) of the calibration split.
+    """The temperature for logits (n, K) and class codes (n,), or labels (n, K), of the calibration
+    split.
 
     Everything is computed in float64: in float32 the differences between neighbouring temperatures
     drown, and a search stays where it began without a word. The result is never worse on these rows
@@ -65,7 +66,13 @@ def fit_trust(logits: Tensor | Array, targets: Array | None) -> Trust:
 
 
 def log_loss(logits: Array, codes: Array, temperature: float) -> float:
-    """Mean negative log-likelihood of class codes (n,) under softmax(logits (n, K) / T)."""
+    """Mean negative log-likelihood of class codes (n,) under softmax(logits (n, K) / T).
+
+    Or of labels (n, K) of 0 and 1 under sigmoid(logits / T), the mean over rows and labels.
+    """
+    if codes.ndim == 2:
+        away = np.where(codes > 0, -logits, logits) / temperature
+        return float(np.logaddexp(0.0, away).mean())
     log_probs = log_softmax(logits / temperature, axis=1)
     return float(-log_probs[np.arange(len(codes)), codes].mean())
 
@@ -77,13 +84,14 @@ def _float64(logits: Tensor | Array) -> Array:
 
 def _obstacle(logits: Array, codes: Array) -> str:
     """Why these rows cannot tell the temperature; empty where they can."""
-    if len(codes) < FEWEST_ROWS:
+    if codes.size < FEWEST_ROWS:
         return f"{len(codes)} calibration rows are too few to tell (at least {FEWEST_ROWS})"
     if len(np.unique(codes)) < 2:
-        return "the calibration rows are all of one class"
+        return "the calibration rows are all " + ("alike" if codes.ndim == 2 else "of one class")
     if not np.isfinite(logits).all():
         return "some outputs of the network are not finite"
-    if (logits.argmax(axis=1) == codes).all():
+    said = logits > 0 if codes.ndim == 2 else logits.argmax(axis=1)
+    if (said == codes).all():
         # The colder, the better, without end: the rows say nothing of how sure is too sure.
         return f"all {len(codes)} calibration rows are predicted rightly"
     return ""

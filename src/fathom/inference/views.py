@@ -14,7 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.prediction import (
+    Array,
+    ClassPrediction,
+    LabelsPrediction,
+    NumberPrediction,
+    Prediction,
+)
 from fathom.core.task import SupervisedTask
 from fathom.tasks import HIGHER_IS_BETTER
 
@@ -123,10 +129,8 @@ def _merit(task: SupervisedTask, prediction: Prediction, targets: Array) -> Arra
     if isinstance(prediction, NumberPrediction):
         wrong: Array = -((prediction.values - targets) ** 2)
         return wrong
-    assert isinstance(prediction, ClassPrediction)
+    assert isinstance(prediction, ClassPrediction | LabelsPrediction)
     if task.primary == "accuracy":
-        right: Array = (prediction.probs.argmax(1) == targets).astype(np.float64)
-        return right
-    of_truth = prediction.probs[np.arange(len(targets)), targets]
-    merit: Array = np.log(np.maximum(of_truth, 1e-12))
+        return prediction.right(targets).astype(np.float64)
+    merit: Array = np.log(np.maximum(prediction.of_truth(targets), 1e-12)).mean(axis=1)
     return merit

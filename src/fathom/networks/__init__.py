@@ -11,8 +11,9 @@ from fathom.networks.activations import ACTIVATIONS
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import FAMILIES, Family, Network, Reasons
 from fathom.networks.mlp import MlpSpec
+from fathom.networks.vit import VitSpec
 
-NetworkSpec = MlpSpec | ConvnetSpec
+NetworkSpec = MlpSpec | ConvnetSpec | VitSpec
 """Everything that a plan's `network` section can be; `family` tells which."""
 
 
@@ -43,6 +44,7 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Reasons",
+    "VitSpec",
     "build",
     "default_spec",
 ]

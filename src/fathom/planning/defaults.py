@@ -93,7 +93,8 @@ def _batch_size(rows: int, pictures: bool) -> int:
 def _most_epochs(rows: int, batch_size: int, pictures: bool, form: str) -> int:
     """After so many passes validation no longer improves; a small table needs some steps at least.
 
-    A table is soon learned by heart, a number less soon than a class, a picture less soon still.
+    A table is soon learned by heart, a number less soon than a class or several labels, a picture
+    less soon still.
     """
-    epochs = 60 if pictures else 10 if form == "classes" else 40
+    epochs = 60 if pictures else 40 if form == "number" else 10
     return max(epochs, ceil(LEAST_STEPS * batch_size / rows))

@@ -111,4 +111,5 @@ def _range(what: Supervised) -> tuple[float, float]:
     assert targets is not None
     if what.task.primary == "accuracy":
         return float(np.bincount(targets).max() / len(targets)), 1.0
-    return (0.5, 1.0) if what.task.primary == "roc_auc" else (-float(np.std(targets)), 0.0)
+    ranks = what.task.primary.endswith("roc_auc")
+    return (0.5, 1.0) if ranks else (-float(np.std(targets)), 0.0)

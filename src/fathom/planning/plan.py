@@ -14,6 +14,7 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
+from fathom.baselines import Limit
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.core.files import write_atomic
 from fathom.core.schema import Kind, TaskName
@@ -30,7 +31,7 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     """What is read, and how its columns are used. `digest` is the content's SHA-256."""
 
     source: str
-    target: str
+    target: str | tuple[str, ...]
     task: TaskName
     test: str | None = None
     group: str | None = None
@@ -66,7 +67,8 @@ class InferencePlan(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """A resolved plan. `baselines` maps names to their fixed limits of iterations (None: no limit
-    of its own); `evidence` maps sample sizes; `seconds` how the budget was shared out.
+    of its own; one for each label where several are learned at once); `evidence` maps sample sizes;
+    `seconds` how the budget was shared out.
     """
 
     name: str
@@ -76,7 +78,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     network: NetworkSpec
     training: TrainingSpec
     augmentation: AugmentSpec
-    baselines: dict[str, int | None]
+    baselines: dict[str, Limit]
     evidence: dict[str, int]
     budget_seconds: float | None
     seconds: dict[str, float]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
@@ -17,6 +20,7 @@ from fathom.core.schema import Schema
 from fathom.data.audit import Audit, after_encoding, audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
+from fathom.data.labels import fold_labels, left_out
 from fathom.data.learn import learn
 from fathom.data.picture_columns import find_pictures
 from fathom.data.pictures import foresee
@@ -55,15 +59,20 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     """Read, infer and audit; nothing is learned yet."""
     progress.stage("reading")
     raw = read(request.source, test=request.test, target=request.target, progress=progress)
+    folded = fold_labels(raw, request.target, request.task)
+    raw = folded.raw
     schema = infer_schema(
         raw,
-        target=request.target,
-        task=request.task,
+        target=folded.target,
+        task=folded.task,
+        labels=folded.reading,
         kinds=request.kinds,
         drop=request.drop,
         group=request.group,
         order=request.time,
     )
+    if folded.reading is not None:
+        schema = replace(schema, task_reason=folded.reason)
     raw = drop_unusable(find_pictures(raw, schema, progress), schema)
     for pictures in schema.of_kind("image"):
         foresee(raw.table[pictures.name], raw.digest, budget)
@@ -114,6 +123,7 @@ def prepare(
     refuse_leaks(found, request.allow_leaks or not refuse)
     splits = split(raw, schema, seed=request.seed)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
+    raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
     found, splits = after_encoding(found, raw, schema, splits, encoded.unreadable)

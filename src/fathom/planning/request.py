@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
@@ -30,7 +30,7 @@ class Request:
     source: object
     name: str = "run"
     test: object | None = None
-    target: str | None = None
+    target: str | tuple[str, ...] | None = None
     task: TaskName | None = None
     group: str | None = None
     time: str | None = None
@@ -57,7 +57,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     test: str
-    target: str | None
+    target: str | tuple[str, ...] | None
     task: TaskName | None
     group: str | None
     time: str | None
@@ -112,11 +112,20 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
         options["steps"] = convert(
             rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
         )
+    options["target"] = one_or_more(options.get("target"))
     checked_kinds = convert(kinds, dict[str, Kind], "data.kinds")
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
         raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
     return Request(source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options)
+
+
+def one_or_more(target: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """A target as it is kept: None, a name, or several names."""
+    if target is None or isinstance(target, str):
+        return target
+    names = tuple(dict.fromkeys(str(name) for name in target))
+    return names if len(names) > 1 else names[0] if names else None
 
 
 def check_tuning(tune: int | None, storage: str | None) -> None:
@@ -167,7 +176,9 @@ def repeat_request(
     )
 
 
-def data_plan(request: Request, *, target: str, task: TaskName, rows: int, digest: str) -> DataPlan:
+def data_plan(
+    request: Request, *, target: str | tuple[str, ...], task: TaskName, rows: int, digest: str
+) -> DataPlan:
     """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
     return DataPlan(
         source=_lasting(request.source),

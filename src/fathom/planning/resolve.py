@@ -9,10 +9,12 @@ from math import ceil
 import numpy as np
 from msgspec.structs import replace
 
+from fathom.baselines import Limit
 from fathom.core.budget import Budget, format_duration
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
+from fathom.core.schema import Schema
 from fathom.inference.views import VIEWS, candidates
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.environment import describe_environment
@@ -72,7 +74,7 @@ def supervised(plan: Plan, prepared: Prepared, device: str) -> Supervised:
 def resolve(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, int | None],
+    limits: Mapping[str, Limit],
     budget: Budget,
     progress: Progress,
 ) -> Plan:
@@ -121,7 +123,7 @@ def resolve(
 def _search(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, int | None],
+    limits: Mapping[str, Limit],
     budget: Budget,
     progress: Progress,
     *,
@@ -150,7 +152,7 @@ def _search(
 def _plan(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, int | None],
+    limits: Mapping[str, Limit],
     draft: Draft,
     budget: Budget,
 ) -> Plan:
@@ -160,7 +162,7 @@ def _plan(
         seed=request.seed,
         data=data_plan(
             request,
-            target=prepared.schema.target.name,
+            target=target_columns(prepared.schema),
             task=prepared.schema.task,
             rows=len(prepared.raw.table),
             digest=prepared.raw.digest,
@@ -177,6 +179,13 @@ def _plan(
         environment=describe_environment(request.device),
         why=draft.why,
     )
+
+
+def target_columns(schema: Schema) -> str | tuple[str, ...]:
+    """The columns that are to be learned, as they stand in the data."""
+    reading = schema.label_reading
+    several = reading is not None and len(reading.columns) > 1
+    return reading.columns if reading is not None and several else schema.target.name
 
 
 def _time_for_training(budget: Budget, plan: Plan) -> float:

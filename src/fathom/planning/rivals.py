@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from fathom.baselines import Baseline, applicable, fit_baseline
+from fathom.baselines import Baseline, Limit, applicable, fit_baseline
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
-from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.prediction import Array, Prediction
 from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.inference import fit_trust
@@ -35,7 +33,7 @@ class Rivals:
         return max(self.fitted, key=lambda name: self.scores[name])
 
     @property
-    def limits(self) -> dict[str, int | None]:
+    def limits(self) -> dict[str, Limit]:
         """What each baseline used of its iterations, so that a repeat uses the same."""
         return {name: model.limit for name, model in self.fitted.items()}
 
@@ -51,7 +49,7 @@ def fit_rivals(
     *,
     seed: int,
     budget: Budget,
-    limits: Mapping[str, int | None],
+    limits: Mapping[str, Limit],
     progress: Progress,
 ) -> Rivals:
     """Fit every baseline that applies to this kind of data; `limits` come from a repeated plan."""
@@ -85,9 +83,7 @@ def fit_rivals(
 
 def _calibrated(model: Baseline, calibration: Examples) -> Baseline:
     """The baseline with its probabilities calibrated as the network's are; numbers stay."""
-    prediction = model.predict(calibration)
-    if not isinstance(prediction, ClassPrediction):
+    logits = model.predict(calibration).logits()
+    if logits is None:
         return model
-    tiny = np.finfo(np.float64).tiny
-    logits = np.log(np.maximum(prediction.probs, tiny))
     return model.calibrated(fit_trust(logits, calibration.targets).temperature)

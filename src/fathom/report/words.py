@@ -14,6 +14,11 @@ METRIC_TITLES = {
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
     "roc_auc": "ROC AUC",
+    "macro_roc_auc": "Macro ROC AUC",
+    "micro_roc_auc": "Micro ROC AUC",
+    "micro_f1": "Micro F1",
+    "exact_match": "Every label right",
+    "hamming_loss": "Wrong labels",
     "log_loss": "Log loss",
     "rmse": "Root mean squared error",
     "mae": "Mean absolute error",
@@ -31,7 +36,9 @@ TITLES = METRIC_TITLES | {
     "latency_seconds": "Latency",
     "energy_joules": "Energy",
 }
-AS_PERCENT = frozenset({"accuracy", "balanced_accuracy", "ece", "ece_before"})
+AS_PERCENT = frozenset(
+    {"accuracy", "balanced_accuracy", "exact_match", "hamming_loss", "ece", "ece_before"}
+)
 MODEL_TITLES = {
     "network": "Network",
     "constant": "Constant answer",

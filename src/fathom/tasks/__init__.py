@@ -9,6 +9,7 @@ from fathom.core.schema import TaskName
 from fathom.core.task import SupervisedTask
 from fathom.tasks.classification import Classification
 from fathom.tasks.metrics import HIGHER_IS_BETTER
+from fathom.tasks.multilabel import Multilabel
 from fathom.tasks.regression import Regression
 from fathom.tasks.selection import selection_metric, selection_score
 
@@ -16,14 +17,16 @@ __all__ = [
     "HIGHER_IS_BETTER",
     "TASKS",
     "Classification",
+    "Multilabel",
     "Regression",
     "build_task",
     "selection_metric",
     "selection_score",
 ]
 
-TASKS: Registry[type[Classification] | type[Regression]] = Registry("task")
+TASKS: Registry[type[Classification] | type[Multilabel] | type[Regression]] = Registry("task")
 TASKS.register("classification")(Classification)
+TASKS.register("multilabel")(Multilabel)
 TASKS.register("regression")(Regression)
 
 
@@ -32,12 +35,12 @@ def build_task(
 ) -> SupervisedTask:
     """The task called `name` over outputs of the form `output`.
 
-    `label_smoothing` in [0, 1) is a classification's own. Raises PlanError for an unknown name, an
-    output that does not fit the task, or a smoothing that means nothing.
+    `label_smoothing` in [0, 1) belongs to tasks whose targets have names. Raises PlanError for an
+    unknown name, an output that does not fit the task, or a smoothing that means nothing.
     """
     kind = TASKS[name]
-    if kind is Classification:
-        return Classification(output, label_smoothing)
+    if kind is Classification or kind is Multilabel:
+        return kind(output, label_smoothing)
     if label_smoothing != 0.0:
         raise PlanError(
             f"label_smoothing is {label_smoothing:g}, but {name} has no labels to smooth: "

@@ -17,6 +17,11 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "macro_f1": True,
     "roc_auc": True,
     "log_loss": False,
+    "macro_roc_auc": True,
+    "micro_roc_auc": True,
+    "micro_f1": True,
+    "exact_match": True,
+    "hamming_loss": False,
     "rmse": False,
     "mae": False,
     "r2": True,
@@ -54,6 +59,35 @@ def classification_metrics(probs: Array, targets: Array) -> dict[str, float]:
         "macro_f1": float(sk.f1_score(targets, said, average="macro", zero_division=0.0)),
         "roc_auc": roc_auc(probs, targets),
         "log_loss": log_loss(probs, targets),
+    }
+
+
+def multilabel_metrics(probs: Array, targets: Array) -> dict[str, float]:
+    """Every metric of label probabilities (n, K) against labels (n, K) of 0 and 1.
+
+    Macro means are over the labels that say something: the ROC AUC over those that some rows have
+    and some lack, F1 over those that occur or are said. A label is said from one half on.
+    """
+    said, truth = probs >= 0.5, targets.astype(bool)
+    areas = [
+        sk.roc_auc_score(truth[:, k], probs[:, k])
+        for k in range(probs.shape[1])
+        if 0 < truth[:, k].sum() < len(truth)
+    ]
+    pooled = 0 < truth.sum() < truth.size
+    counted = (said | truth).any(axis=0)
+    by_label = sk.f1_score(truth, said, average=None, zero_division=0.0)
+    given = np.clip(np.where(truth, probs, 1.0 - probs), np.finfo(np.float64).eps, 1.0)
+    return {
+        "exact_match": float((said == truth).all(axis=1).mean()),
+        "macro_f1": float(by_label[counted].mean()) if counted.any() else 0.0,
+        "micro_f1": float(sk.f1_score(truth, said, average="micro", zero_division=0.0)),
+        "macro_roc_auc": float(np.mean(areas)) if areas else float("nan"),
+        "micro_roc_auc": float(sk.roc_auc_score(truth.ravel(), probs.ravel()))
+        if pooled
+        else float("nan"),
+        "hamming_loss": float((said != truth).mean()),
+        "log_loss": float(-np.log(given).mean()),
     }
 
 

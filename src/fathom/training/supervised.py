@@ -16,7 +16,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import ClassPrediction, Prediction
+from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress
 from fathom.core.stored import Rows, StoredArray
 from fathom.core.task import SupervisedTask
@@ -77,8 +77,7 @@ class Supervised:
         """
         assert self.validation.targets is not None
         prediction = self.predict(network, self.validation)
-        said = prediction.probs if isinstance(prediction, ClassPrediction) else prediction.values
-        if not np.isfinite(said).all():
+        if not prediction.finite:
             return Validation(nan)
         metrics = self.task.metrics(prediction, self.validation.targets)
         score = selection_score(metrics, self.task.primary, len(self.validation))

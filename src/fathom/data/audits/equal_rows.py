@@ -76,7 +76,7 @@ def _explained(schema: Schema, of_copies: int, count: int) -> str:
 def _conflicts(raw: Raw, schema: Schema, hashes: Array, what: str) -> Record:
     groups = np.asarray(pd.factorize(hashes)[0])
     targets = target_values(raw, schema)
-    if schema.task == "classification":
+    if schema.is_named:
         wrong = _minority(groups, np.asarray(pd.factorize(targets)[0]))
         other = f"another {schema.target.name}"
         other += f": at best {percent(1 - wrong / len(groups))} of all {what} can be told right"

@@ -22,6 +22,8 @@ from fathom.core.randomness import numpy_generator
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.core.schema import Field, Schema, TimeStatistics
 from fathom.data import cells
+from fathom.data.audits.label_guesses import labels_by_codes, labels_by_tree
+from fathom.data.labels import indicator, label_counts
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
 
@@ -29,12 +31,20 @@ SAMPLE = 20_000
 SCREEN = 2_000  # rows on which a column must look promising before all of the sample is used
 PROMISING = 0.9
 FOLDS = 5
-PERFECT = {"classification": 0.995, "regression": 0.999}
-SURE = {"classification": 0.98, "regression": 0.995}  # what the interval's lower end must reach
+PERFECT = {"classification": 0.995, "multilabel": 0.995, "regression": 0.999}
+SURE = {
+    "classification": 0.98,
+    "multilabel": 0.98,
+    "regression": 0.995,
+}  # what the interval's lower end must reach
 SUSPECT = 0.97  # worth a word, not a stop
 MINIMUM_ROWS = 30
 MINIMUM_CLASS = 5  # rows of a class, below which it says nothing
-NAMES = {"classification": "balanced accuracy", "regression": "R²"}
+NAMES = {
+    "classification": "balanced accuracy",
+    "multilabel": "balanced accuracy",
+    "regression": "R²",
+}
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,16 @@ class Leaks:
 
 @dataclass(frozen=True)
 class Score:
-    """How well one column alone predicts the target, and the lower end of a 95 % interval."""
+    """How well one column alone predicts the target, and the lower end of a 95 % interval.
+
+    `about` is the label that is predicted best, where there are several at once.
+    """
 
     column: str
     value: float
     low: float
     one_to_one: bool = False
+    about: str = ""
 
     def leaks(self, task: str) -> bool:
         """Whether this can only be the target in another guise."""
@@ -94,6 +108,8 @@ def _score(raw: Raw, schema: Schema, field: Field, target: Array, folds: Array) 
     # Being missing may give the target away, so it is a value of its own.
     codes = np.asarray(pd.factorize(column, use_na_sentinel=False)[0], dtype=np.int64)
     values = _ordered(field, column)
+    if schema.task == "multilabel":
+        return score_labels(field.name, values, codes, target, folds)
     if schema.task == "classification":
         classes, _ = pd.factorize(target)
         classes = np.asarray(classes, dtype=np.int64)
@@ -106,6 +122,32 @@ def _score(raw: Raw, schema: Schema, field: Field, target: Array, folds: Array) 
     if values is not None and not np.isnan(values).any():
         value = max(value, _monotone(values, target))
     return Score(field.name, value, _r_squared_low(value, len(target)))
+
+
+def score_labels(
+    name: str, values: Array | None, codes: Array, texts: Array, folds: Array
+) -> Score:
+    """The label that one column alone tells best; `texts` (n,) are label sets.
+
+    One tree of all labels together serves for all of them: its leaves hold every label's share, and
+    a label is said where it is more frequent than it is on the whole.
+    """
+    labels = sorted(label_counts(texts))
+    truth = indicator(texts, labels)
+    usable = np.minimum(truth.sum(axis=0), len(truth) - truth.sum(axis=0)) >= MINIMUM_CLASS
+    if not usable.any():
+        return Score(name, 0.0, 0.0)
+    names = [label for label, use in zip(labels, usable, strict=True) if use]
+    truth = truth[:, usable]
+    said = labels_by_codes(codes, truth, folds)
+    if values is not None:
+        said = labels_by_tree(_tree_column(values), truth, folds)
+    scores = []
+    for k, label in enumerate(names):
+        classes = truth[:, k].astype(np.int64)
+        value, low = balanced_accuracy(classes, said[:, k].astype(np.int64))
+        scores.append(Score(name, value, low, stands_for(codes, classes), label))
+    return max(scores, key=lambda score: (score.one_to_one, score.value))
 
 
 def _told_apart(
@@ -149,8 +191,7 @@ def said_by_codes(codes: Array, classes: Array, folds: Array) -> Array:
 
 def said_by_tree(values: Array, classes: Array, folds: Array) -> Array:
     """The class that a small decision tree on one column says, grown on the other folds, (n,)."""
-    most = float(np.finfo(np.float32).max)  # a tree takes no more
-    column = np.clip(_filled(values), -most, most)[:, None].astype(np.float32)
+    column = _tree_column(values)
     leaves = max(32, 4 * (int(classes.max()) + 1))
     said = np.zeros(len(values), dtype=np.int64)
     for fold in range(FOLDS):
@@ -160,6 +201,12 @@ def said_by_tree(values: Array, classes: Array, folds: Array) -> Array:
         )
         said[~seen] = tree.fit(column[seen], classes[seen]).predict(column[~seen])
     return said
+
+
+def _tree_column(values: Array) -> Array:
+    """A column as a tree takes it, (n, 1) float32."""
+    most = float(np.finfo(np.float32).max)
+    return np.clip(_filled(values), -most, most)[:, None].astype(np.float32)
 
 
 def balanced_accuracy(classes: Array, said: Array) -> tuple[float, float]:
@@ -301,7 +348,7 @@ def _leaks(schema: Schema, scores: list[Score], columns: int, n: int) -> Leaks:
 def _verdict(
     schema: Schema, leaking: tuple[str, ...], best: Score, measure: str
 ) -> tuple[str, Grade]:
-    target = schema.target.name
+    target = f"the label {best.about}" if best.about else schema.target.name
     if leaking:
         names = ", ".join(map(repr, leaking[:5])) + (" …" if len(leaking) > 5 else "")
         return (
@@ -312,6 +359,7 @@ def _verdict(
     score = f"{best.column} alone reaches {measure} {best.value:.3f}"
     if best.value >= SUSPECT:
         return f"{score}: make sure that it is known before {target} is.", "fair"
+    target = schema.target.name
     if best.value <= 0:
         return f"No single column says anything about {target} by itself.", "good"
     return f"No column gives {target} away: the strongest, {score}.", "good"

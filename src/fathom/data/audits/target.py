@@ -9,6 +9,7 @@ from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.core.schema import Schema
 from fathom.data.audits.words import percent
+from fathom.data.labels import EMPTY, label_counts
 from fathom.data.learn import target_classes
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
@@ -26,6 +27,8 @@ def target_records(raw: Raw, schema: Schema) -> list[Record]:
             not_applicable("data.imbalance", "data", reason),
             not_applicable("data.small_classes", "data", reason),
         ]
+    if schema.task == "multilabel":
+        return _label_records(raw, schema)
     statistics = target_classes(pd.Series(target_values(raw, schema)))
     names, counts = list(statistics.vocabulary), np.array(statistics.counts)
     return [_rows(raw, schema, None), _imbalance(names, counts), _small_classes(names, counts)]
@@ -114,6 +117,73 @@ def _small_classes(names: list[str], counts: Array) -> Record:
         unit="classes",
         n=int(counts.sum()),
         method=f"classes of fewer than {SMALL_CLASS} rows",
+        higher_is_better=False,
+        grade=grade,
+    )
+
+
+def _label_records(raw: Raw, schema: Schema) -> list[Record]:
+    """The same of labels, of which a row may have none or several."""
+    texts = target_values(raw, schema)
+    reading = schema.label_reading
+    known = reading.columns if reading is not None and len(reading.columns) > 1 else ()
+    rows = dict.fromkeys(known, 0) | label_counts(texts)
+    names = sorted(rows, key=lambda name: -rows[name])
+    counts = np.array([rows[name] for name in names])
+    return [_rows(raw, schema, None), _label_imbalance(texts, names, counts), _small(names, counts)]
+
+
+def _label_imbalance(texts: Array, names: list[str], counts: Array) -> Record:
+    n = len(texts)
+    empty = int((texts == EMPTY).sum())
+    none = f"; {empty:,} rows ({percent(empty / n)}) have none" if empty else ""
+    figure = Figure(
+        "bars",
+        {
+            "labels": names[:SHOWN],
+            "values": counts[:SHOWN].tolist(),
+            "low": None,
+            "high": None,
+            "x_label": "rows" if len(names) <= SHOWN else f"rows ({SHOWN} most frequent labels)",
+            "highlight": None,
+        },
+    )
+    # A label that nearly all rows have is as lopsided as one that nearly none has.
+    rarer = np.minimum(counts, n - counts)
+    ratio = float((n - rarer.min()) / max(1, rarer.min()))
+    grade: Grade = "good" if ratio < 10 else "fair" if ratio < 50 else "poor"
+    return Record(
+        "data.imbalance",
+        "data",
+        f"{len(names)} labels, {counts.sum() / n:.2f} a row on average; the most frequent, "
+        f"{names[0]}, is on {counts[0]:,} rows ({percent(counts[0] / n)}), the rarest, "
+        f"{names[-1]}, on {counts[-1]:,} ({percent(counts[-1] / n)}){none}.",
+        value=ratio,
+        unit="rows without to rows with a label, or the reverse, at most",
+        n=n,
+        method="count of rows by label",
+        higher_is_better=False,
+        grade=grade,
+        figure=figure,
+    )
+
+
+def _small(names: list[str], counts: Array) -> Record:
+    small = [f"{n} ({c:,})" for n, c in zip(names, counts, strict=True) if c < SMALL_CLASS][::-1]
+    sentence = f"Every label is on {SMALL_CLASS} rows or more."
+    if small:
+        noun = "label is" if len(small) == 1 else "labels are"
+        listed = ", ".join(small[:8]) + (" …" if len(small) > 8 else "")
+        sentence = f"{len(small):,} {noun} on fewer than {SMALL_CLASS} rows: {listed}."
+    grade: Grade = "good" if not small else "poor" if counts.min() < 5 else "fair"
+    return Record(
+        "data.small_classes",
+        "data",
+        sentence,
+        value=float(len(small)),
+        unit="labels",
+        n=int(counts.sum()),
+        method=f"labels on fewer than {SMALL_CLASS} rows",
         higher_is_better=False,
         grade=grade,
     )

@@ -14,11 +14,13 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.schema import Kind
+from fathom.data.labels import as_list_text
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
 PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
 CHANNELS = (1, 3, 4)
+NESTED = (list, tuple, set, frozenset)
 
 
 def run_name(path: Path) -> str:
@@ -36,8 +38,9 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     """Bring every column to one of: numbers, Booleans, text (str) or points in time.
 
     Integers stay integers unless values are missing, Booleans with missing values become pandas'
-    'boolean', categories and mixed columns become text. `what` names the table in errors. Raises
-    DataError for columns named twice and for columns that hold lists or other objects.
+    'boolean', categories and mixed columns become text, lists of names one text each (see
+    `data.labels`). `what` names the table in errors. Raises DataError for columns named twice and
+    for columns that hold other objects.
     """
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -106,9 +109,12 @@ def _tidy_objects(column: Any, name: str, what: str) -> Any:
         return column
     nested = column.map(lambda value: isinstance(value, list | tuple | dict | set | np.ndarray))
     if nested.any():
+        lists = column[nested].map(as_list_text)
+        if lists.notna().all() and column[~nested].isna().all():
+            return lists.reindex(column.index).astype("str")  # sets of labels, each as one text
         raise DataError(
             f"Column {name!r} of {what} holds lists or other nested values in row "
-            f"{int(nested.argmax()) + 1}: spread them over columns of their own."
+            f"{int(nested.to_numpy().argmax()) + 1}: spread them over columns of their own."
         )
     return column.map(str, na_action="ignore").astype("str")
 
@@ -123,13 +129,14 @@ def read_object(source: Any) -> Raw:
     """Read a DataFrame, an array of inputs, or a pair (inputs, targets)."""
     inputs, targets = source if isinstance(source, tuple) else (source, None)
     columns, kinds = _inputs(inputs)
-    target = None
+    target: str | tuple[str, ...] | None = None
     if targets is not None:
-        series = _targets(targets, len(next(iter(columns.values()), ())))
-        target = str(series.name)
-        if target in columns:
-            raise DataError(f"The inputs have a column {target!r}, as the targets are called.")
-        columns = {**columns, target: series}
+        frame = _targets(targets, len(next(iter(columns.values()), ())))
+        names = tuple(str(name) for name in frame.columns)
+        if twice := [name for name in names if name in columns]:
+            raise DataError(f"The inputs have a column {twice[0]!r}, as the targets are called.")
+        columns = {**columns, **{name: frame[name] for name in names}}
+        target = names[0] if len(names) == 1 else names
     table = Table(columns)
     if not len(table):
         raise DataError("The data has no rows.")
@@ -164,20 +171,47 @@ def _inputs(inputs: Any) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
     return Table.from_frame(tidy(frame, "The array")).columns, {}
 
 
-def _targets(targets: Any, rows: int) -> pd.Series[Any]:
-    if isinstance(targets, pd.DataFrame) and targets.shape[1] == 1:
-        targets = targets.iloc[:, 0]
-    name = "target" if getattr(targets, "name", None) is None else str(targets.name)
-    values = targets if isinstance(targets, pd.Series) else np.asarray(targets)
+def _targets(targets: Any, rows: int) -> pd.DataFrame:
+    """One column of targets, or a yes/no column for each of several labels."""
+    if isinstance(targets, pd.DataFrame):
+        frame = targets
+    else:
+        name = "target" if getattr(targets, "name", None) is None else str(targets.name)
+        frame = _frame(targets, name)
+    if len(frame) != rows or not len(frame.columns):
+        raise DataError(
+            f"The targets have the shape {frame.shape}, but there are {rows} rows of inputs: "
+            "give one target for each row, or a column of 0 and 1 for each label."
+        )
+    return tidy(frame, "The targets")
+
+
+def _frame(targets: Any, name: str) -> pd.DataFrame:
+    if isinstance(targets, pd.Series):
+        return pd.DataFrame({name: targets})
+    if _are_sets(targets):
+        return pd.DataFrame({name: pd.Series(list(targets), dtype=object)})
+    values = np.asarray(targets)
+    if values.ndim == 2 and values.shape[1] > 1:
+        return pd.DataFrame(values, columns=[f"label{k}" for k in range(values.shape[1])])
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1 or len(values) != rows:
+    if values.ndim != 1:
         raise DataError(
-            f"The targets have the shape {values.shape}, but there are {rows} rows of inputs: "
-            "give one target for each row."
+            f"The targets have the shape {values.shape}: give one target for each row, or a column "
+            "of 0 and 1 for each label."
         )
-    frame = pd.DataFrame({name: values})
-    return tidy(frame, "The targets")[name]
+    return pd.DataFrame({name: values})
+
+
+def _are_sets(targets: Any) -> bool:
+    """Whether targets are lists of label sets; rows of 0 and 1, all of one length, are a matrix."""
+    if not isinstance(targets, list | tuple) or not any(isinstance(v, NESTED) for v in targets):
+        return False
+    lengths = {len(v) if isinstance(v, list | tuple) else -1 for v in targets}
+    if len(lengths) > 1 or lengths <= {-1, 0, 1}:
+        return True
+    return not all(value in (0, 1) for row in targets for value in row)
 
 
 def pictures(array: Array) -> Array:

@@ -1,0 +1,385 @@
+"""The family `vit`: a Vision Transformer, for pictures (Dosovitskiy et al. 2021, arXiv 2010.11929).
+
+It sees a picture as a sequence of patches that attend to each other. With little data it needs help
+to see that neighbours belong together: the default stem is convolutional (Xiao et al. 2021, arXiv
+2106.14881), positions are sines and cosines that need no learning (Beyer et al. 2022, arXiv
+2205.01580), and residual branches start small (Touvron et al. 2021, arXiv 2103.17239).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from msgspec import Struct
+from torch import Tensor, nn
+
+from fathom.core.blocks import ImageBlock, InputSpec
+from fathom.core.errors import PlanError
+from fathom.core.output import OutputSpec
+from fathom.networks.embeddings import Features, Pixels, features_size, without_images
+from fathom.networks.family import (
+    FAMILIES,
+    MOST_DEPTH,
+    Family,
+    Head,
+    Network,
+    Reasons,
+    check_at_least,
+    check_at_most,
+    check_choice,
+    check_fraction,
+    check_weights,
+)
+
+StemName = Literal["convolution", "patch"]
+PositionsName = Literal["sincos", "learned"]
+PoolName = Literal["mean", "token"]
+EMBED_DIM = 8
+EXPANSION = 4  # hidden units of a block's perceptron, per channel
+HEAD_WIDTH = 32
+MOST_TOKENS = 4096
+MANY = 200_000
+"""Training pictures from which on the default network is twice as wide."""
+
+
+class VitSpec(
+    Struct, frozen=True, tag="vit", tag_field="family", forbid_unknown_fields=True, kw_only=True
+):
+    """`depth` pre-norm blocks of attention and perceptron over patches of `patch` pixels a side.
+
+    Each patch is a vector of `width` numbers, attended to by `num_heads` heads. `stem`: one
+    convolution as large as the patch, or two overlapping ones. `pool`: the mean over patches, or a
+    learned token that attends to them. `layer_scale` is what residual branches start at, 0 for
+    none; `stochastic_depth` the chance that an example skips the last branch, less for earlier ones
+    (Huang et al. 2016, arXiv 1603.09382). `dropout` acts before the head. Raises PlanError for
+    values that make no network.
+    """
+
+    patch: int = 4
+    width: int = 96
+    depth: int = 4
+    num_heads: int = 3
+    stem: StemName = "convolution"
+    positions: PositionsName = "sincos"
+    pool: PoolName = "mean"
+    layer_scale: float = 0.1
+    stochastic_depth: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_at_least(self.patch, 1, "network.patch")
+        check_at_least(self.width, 8, "network.width")
+        check_at_least(self.depth, 1, "network.depth")
+        check_at_most(self.depth, MOST_DEPTH, "network.depth")
+        check_at_least(self.num_heads, 1, "network.num_heads")
+        check_at_least(self.layer_scale, 0, "network.layer_scale")
+        check_fraction(self.stochastic_depth, "network.stochastic_depth")
+        check_fraction(self.dropout, "network.dropout")
+        check_choice(self.stem, get_args(StemName), "network.stem")
+        check_choice(self.positions, get_args(PositionsName), "network.positions")
+        check_choice(self.pool, get_args(PoolName), "network.pool")
+        if self.width % self.num_heads:
+            raise PlanError(
+                f"network.width is {self.width}, which network.num_heads ({self.num_heads}) does "
+                "not divide."
+            )
+        if self.positions == "sincos" and self.width % 4:
+            raise PlanError(
+                f"network.width is {self.width}: it must be a multiple of 4, or set "
+                "network.positions=learned."
+            )
+
+
+class Stem(nn.Module):
+    """Pictures to a sequence of patches with their positions; scalar columns are added to each.
+
+    Several pictures of one example are brought to the first one's size and stacked.
+    """
+
+    def __init__(self, spec: VitSpec, inputs: InputSpec) -> None:
+        super().__init__()
+        self.names = list(inputs.images)
+        self.pixels = nn.ModuleList(Pixels(block) for block in inputs.images.values())
+        channels = sum(block.channels for block in inputs.images.values())
+        self.layers = _patches(spec, channels)
+        first = _first_picture(inputs)
+        self.grid = _grid(spec, first)
+        self.learned = (
+            nn.Parameter(0.02 * torch.randn(1, spec.width, *self.grid))
+            if spec.positions == "learned"
+            else None
+        )
+        scalars = without_images(inputs)
+        self.embedding = Features(scalars, "piecewise", EMBED_DIM) if scalars.blocks else None
+        self.columns = nn.Linear(self.embedding.width, spec.width) if self.embedding else None
+        self.token = (
+            nn.Parameter(0.02 * torch.randn(1, 1, spec.width)) if spec.pool == "token" else None
+        )
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Patches (B, N, width), the token that pools them first, where there is one."""
+        pictures = [m(inputs[n]) for n, m in zip(self.names, self.pixels, strict=True)]
+        size = pictures[0].shape[2:]
+        same = [p if p.shape[2:] == size else F.interpolate(p, size=size) for p in pictures]
+        maps: Tensor = self.layers(torch.cat(same, dim=1) if len(same) > 1 else same[0])
+        maps = maps + self._positions(maps)
+        patches = maps.flatten(2).transpose(1, 2)  # (B, N, width)
+        if self.embedding is not None and self.columns is not None:
+            patches = patches + self.columns(self.embedding(inputs))[:, None]
+        if self.token is not None:
+            token = self.token.to(patches.dtype).expand(len(patches), -1, -1)
+            patches = torch.cat([token, patches], dim=1)
+        return patches
+
+    def _positions(self, maps: Tensor) -> Tensor:
+        """Positions (1, width, H, W) of maps (B, width, H, W); a smaller picture is stretched."""
+        size = (maps.shape[2], maps.shape[3])
+        if self.learned is None:
+            return sincos(maps.shape[1], size, self.grid, maps.device).to(maps.dtype)
+        if size == self.grid:
+            return self.learned.to(maps.dtype)
+        return F.interpolate(self.learned, size, mode="bilinear").to(maps.dtype)
+
+
+def sincos(
+    width: int, size: tuple[int, int], grid: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Sines and cosines of row and column, (1, width, H, W), at 1 to 1/10,000 radians a place.
+
+    A picture of `size` places is laid over the `grid` that the network was made for.
+    """
+    quarter = width // 4
+    rates = 10_000.0 ** (-torch.arange(quarter, device=device) / max(quarter - 1, 1))
+    parts = []
+    for axis in (0, 1):
+        places = (torch.arange(size[axis], device=device) + 0.5) * grid[axis] / size[axis]
+        angles = rates[:, None] * places  # (width / 4, side)
+        both = torch.cat([angles.sin(), angles.cos()])  # (width / 2, side)
+        parts.append(both[:, :, None] if axis == 0 else both[:, None, :])
+    return torch.cat([part.expand(-1, *size) for part in parts])[None]
+
+
+class Attend(nn.Module):
+    """Scaled dot-product attention over `num_heads` heads, fused: nothing is learned in it."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Each of (B, N, width); so is what comes out."""
+        heads = (self.num_heads, query.shape[2] // self.num_heads)
+        q, k, v = (
+            x.view(len(x), x.shape[1], *heads).transpose(1, 2) for x in (query, key, value)
+        )  # (B, heads, N, width / heads)
+        mixed: Tensor = F.scaled_dot_product_attention(q, k, v)
+        return mixed.transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Every patch gathers what it needs from all others: (B, N, width) to the same shape."""
+
+    def __init__(self, spec: VitSpec) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(spec.width)
+        # Three matrices, because Muon orthogonalises each by itself.
+        self.query, self.key, self.value, self.out = (
+            _linear(spec.width, spec.width) for _ in "qkvo"
+        )
+        self.attend = Attend(spec.num_heads)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """What is added to each patch."""
+        x = self.norm(patches)
+        mixed: Tensor = self.out(self.attend(self.query(x), self.key(x), self.value(x)))
+        return mixed
+
+
+class Perceptron(nn.Module):
+    """Two layers over each patch by itself: (B, N, width) to the same shape."""
+
+    def __init__(self, spec: VitSpec) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(spec.width)
+        self.up = _linear(spec.width, EXPANSION * spec.width)
+        self.activation = nn.ReLU()
+        self.down = _linear(EXPANSION * spec.width, spec.width)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """What is added to each patch."""
+        # Patches become rows, so that the axis after the first counts units everywhere.
+        rows = self.norm(patches).flatten(0, 1)
+        changed: Tensor = self.down(self.activation(self.up(rows)))
+        return changed.view_as(patches)
+
+
+class Block(nn.Module):
+    """Attention, then a perceptron; the result of each is added to what came in."""
+
+    def __init__(self, spec: VitSpec, skipped: float) -> None:
+        super().__init__()
+        self.attention, self.perceptron = Attention(spec), Perceptron(spec)
+        self.skipped = skipped
+        self.scales = (
+            nn.Parameter(torch.full((2, spec.width), spec.layer_scale))
+            if spec.layer_scale
+            else None
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches (B, N, width)."""
+        for position, branch in enumerate((self.attention, self.perceptron)):
+            change = branch(patches)
+            if self.scales is not None:
+                change = change * self.scales[position].to(change.dtype)
+            patches = patches + self._kept(change)
+        return patches
+
+    def _kept(self, change: Tensor) -> Tensor:
+        """In training, nothing for some of the examples, and more for the others in turn."""
+        if not self.training or not self.skipped:
+            return change
+        stays = torch.rand(len(change), 1, 1, device=change.device) >= self.skipped
+        return change * stays / (1 - self.skipped)
+
+
+class Pool(nn.Module):
+    """One vector of all patches: their mean, or the token that stands first."""
+
+    def __init__(self, spec: VitSpec) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(spec.width)
+        self.token = spec.pool == "token"
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Features (B, width)."""
+        features: Tensor = self.norm(patches)
+        return features[:, 0] if self.token else features.mean(dim=1)
+
+
+class Vit(Network):
+    """Stem, blocks, pooling, head."""
+
+    def __init__(self, spec: VitSpec, inputs: InputSpec, output: OutputSpec) -> None:
+        super().__init__()
+        _check_size(spec, inputs, output)
+        self.stem = Stem(spec, inputs)
+        last = max(spec.depth - 1, 1)
+        self.blocks = nn.ModuleList(
+            Block(spec, spec.stochastic_depth * i / last) for i in range(spec.depth)
+        )
+        self.pool = Pool(spec)
+        self.head = Head(spec.width, output.size, spec.dropout)
+
+    def stages(self) -> list[tuple[str, nn.Module]]:
+        """Stem, blocks, pooling, head."""
+        blocks = [(f"block {i}", block) for i, block in enumerate(self.blocks, 1)]
+        return [("stem", self.stem), *blocks, ("pooling", self.pool), ("head", self.head)]
+
+
+def _linear(before: int, after: int) -> nn.Linear:
+    linear = nn.Linear(before, after)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _patches(spec: VitSpec, channels: int) -> nn.Sequential:
+    """From stacked pictures to a map (B, width, H, W) with one place for each patch."""
+    if spec.stem == "patch":
+        return nn.Sequential(nn.Conv2d(channels, spec.width, spec.patch, spec.patch))
+    first, second = _strides(spec)
+    middle = _middle(spec)
+    return nn.Sequential(
+        nn.Conv2d(channels, middle, 3, first, 1, bias=False),
+        nn.BatchNorm2d(middle),
+        nn.ReLU(),
+        nn.Conv2d(middle, spec.width, max(3, second), second, 1),
+    )
+
+
+def _strides(spec: VitSpec) -> tuple[int, int]:
+    """How far the two convolutions of the stem go: together about a patch."""
+    first = 1 if spec.patch == 1 else 2 if spec.patch < 8 else 4
+    return first, max(1, spec.patch // first)
+
+
+def _middle(spec: VitSpec) -> int:
+    return max(8, spec.width // 2)
+
+
+def _grid(spec: VitSpec, block: ImageBlock) -> tuple[int, int]:
+    """Places that a full picture has, down and across."""
+
+    def places(side: int) -> int:
+        if spec.stem == "patch":
+            return side // spec.patch
+        first, second = _strides(spec)
+        inner = (side - 1) // first + 1
+        return (inner + 2 - max(3, second)) // second + 1
+
+    return places(block.height), places(block.width)
+
+
+def _check_size(spec: VitSpec, inputs: InputSpec, output: OutputSpec) -> None:
+    first = _first_picture(inputs)
+    tokens = math.prod(_grid(spec, first))
+    size = f"pictures of {first.width}x{first.height}"
+    if spec.patch > min(first.height, first.width) or tokens < 1:
+        raise PlanError(f"network.patch is {spec.patch}, too large for {size}.")
+    if tokens > MOST_TOKENS:
+        raise PlanError(
+            f"network.patch is {spec.patch}: {size} would be {tokens:,} patches, more than the "
+            f"{MOST_TOKENS:,} that can attend to each other here; use larger patches."
+        )
+    embedded, features = features_size(without_images(inputs), EMBED_DIM)
+    channels = sum(block.channels for block in inputs.images.values())
+    count = embedded + spec.width * (features + output.size)
+    count += spec.depth * spec.width**2 * (4 + 2 * EXPANSION)
+    if spec.stem == "patch":
+        count += channels * spec.width * spec.patch**2
+    else:
+        second = max(3, _strides(spec)[1])
+        count += _middle(spec) * (9 * channels + second**2 * spec.width)
+    if spec.positions == "learned":
+        count += spec.width * tokens
+    check_weights(count, "network.width or network.depth")
+
+
+def _first_picture(inputs: InputSpec) -> ImageBlock:
+    if not inputs.images:
+        raise PlanError("The network family vit needs a picture column; use family mlp.")
+    return next(iter(inputs.images.values()))
+
+
+def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[VitSpec, Reasons]:
+    """What suits pictures of this size and `rows` training examples, and why.
+
+    Raises PlanError where there are no pictures.
+    """
+    block = _first_picture(inputs)
+    side = min(block.height, block.width)
+    patch = min(side, 2 if side < 16 else 4 if side < 48 else 8 if side < 160 else 16)
+    width = 96 if rows < MANY else 192
+    reasons = {
+        "patch": f"Pictures of {block.width}x{block.height} pixels become about "
+        f"{-(-side // patch)} patches a side: attention to more of them costs too much.",
+        "width": f"{width} numbers for each patch suit {rows:,} training pictures.",
+        "stem": "Two overlapping convolutions see neighbours, which attention first has to learn.",
+    }
+    spec = VitSpec(patch=patch, width=width, num_heads=width // HEAD_WIDTH)
+    return spec, reasons
+
+
+FAMILIES.register("vit")(
+    Family(
+        spec=VitSpec,
+        build=Vit,
+        default_spec=default_spec,
+        accepts=lambda inputs: bool(inputs.images),
+    )
+)
