@@ -15,6 +15,7 @@ from fathom.core.examples import Examples
 from fathom.core.schema import Schema
 from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
+from fathom.data.labels import fold_labels
 from fathom.data.learn import learn
 from fathom.data.read import read
 from fathom.deployment.bundle import Bundle, load_bundle, write_bundle
@@ -67,18 +68,29 @@ def people(rows: int = 120, seed: int = 0) -> pd.DataFrame:
     )
 
 
+def labelled(rows: int = 120) -> pd.DataFrame:
+    """Numbers and a category, and tags of which a row may have none or several."""
+    frame = people(rows).drop(columns=["fast", "since"])
+    tags = [["tall"] * (i % 2) + ["old", "far"] * (i % 3 == 0) for i in range(rows)]
+    return frame.assign(tags=tags)
+
+
 def pictures(rows: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(seed)
     return draw.integers(0, 256, (rows, 16, 16), dtype=np.uint8), np.arange(rows) % 2
 
 
 def make(
-    source: object, target: str | None = None, precision: str = "float32", temperature: float = 2.0
+    source: object,
+    target: str | tuple[str, ...] | None = None,
+    precision: str = "float32",
+    temperature: float = 2.0,
 ) -> Made:
     """Everything that a bundle needs, from a small source."""
     torch.set_num_threads(1)
-    raw = read(source, target=target)
-    schema = infer_schema(raw, target=target)
+    folded = fold_labels(read(source, target=target), target, None)
+    raw = folded.raw
+    schema = infer_schema(raw, target=folded.target, task=folded.task, labels=folded.reading)
     schema = learn(schema, raw.table, np.arange(len(raw)))
     inputs, output = input_spec(schema), output_spec(schema)
     spec = ConvnetSpec(widths=(8, 16)) if inputs.images else MlpSpec(width=16, embed_dim=4)
@@ -93,7 +105,7 @@ def make(
         schema.task,
         seed=0,
         budget=Budget(20),
-        limit=5,
+        limit=(5,) * output.size if schema.task == "multilabel" else 5,
     )
     model = LoadedModel(
         schema,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.datasets import make_multilabel_classification
 
 from fathom.baselines import fit_baseline
 from fathom.core.budget import Budget
@@ -16,6 +17,7 @@ from fathom.core.files import read_lines
 from fathom.data.augment import AugmentSpec
 from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
+from fathom.data.labels import fold_labels
 from fathom.data.learn import learn
 from fathom.data.prepare import drop_unusable
 from fathom.data.read import read
@@ -32,6 +34,7 @@ torch.set_num_threads(1)
 SPECS = {
     "breast-cancer": MlpSpec(width=32, embed_dim=4),
     "diabetes": MlpSpec(width=32, embed_dim=4, activation="tanh"),
+    "labels": MlpSpec(width=32, embed_dim=4),
     "digits": ConvnetSpec(widths=(8, 16), stem=1),
 }
 STEPS = 40
@@ -45,10 +48,17 @@ def fresh(name: str, **changes: Any) -> Subject:
     return Subject(**{**kept, **changes})
 
 
+def _labelled() -> tuple[Any, Any]:
+    """Inputs (n, 6), and four labels of 0 and 1."""
+    inputs, labels = make_multilabel_classification(500, 6, n_classes=4, n_labels=2, random_state=0)
+    return inputs, labels
+
+
 @cache
 def _made(name: str) -> Subject:
-    raw = read(name)
-    schema = infer_schema(raw)
+    folded = fold_labels(read(_labelled() if name == "labels" else name), None, None)
+    raw = folded.raw
+    schema = infer_schema(raw, task=folded.task, labels=folded.reading)
     raw = drop_unusable(raw, schema)
     parts = split(raw, schema, seed=0)
     schema = learn(schema, raw.table, parts.train)
@@ -73,13 +83,19 @@ def _made(name: str) -> Subject:
         network, _ = fit.fit(Path(folder))
         log = read_lines(next(Path(folder).rglob("log.jsonl")))
     model = LoadedModel(schema, inputs, network, SPECS[name], task, Trust())
-    if schema.task == "classification":
+    if schema.is_named:
         calibration = splits["calibration"]
         trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
         model = dataclasses.replace(model, trust=trust)
     baselines = {
         kind: fit_baseline(
-            kind, splits["train"], schema, schema.task, seed=0, budget=Budget(5), limit=20
+            kind,
+            splits["train"],
+            schema,
+            schema.task,
+            seed=0,
+            budget=Budget(5),
+            limit=(20,) * output.size if schema.task == "multilabel" else 20,
         )
         for kind in ("constant", "pictures" if name == "digits" else "linear")
     }

@@ -56,6 +56,18 @@ def duplicate_rows() -> list[str]:
     return ["t.csv", "--target", "churn"]
 
 
+def two_targets() -> list[str]:
+    rows = "".join(f"{i % 13},{i % 2},{i % 3 == 0}\n" for i in range(60))
+    Path("t.csv").write_text("age,churn,late\n" + rows)
+    return ["t.csv", "--target", "churn", "--target", "late"]
+
+
+def rare_labels() -> list[str]:
+    rows = "".join(f"{i % 13},a{';b' if i < 3 else ''}\n" for i in range(200))
+    Path("t.csv").write_text("age,tags\n" + rows)
+    return ["t.csv", "--target", "tags", "--task", "multilabel"]
+
+
 def damaged_parquet() -> list[str]:
     pd.DataFrame({"a": range(50), "churn": [0, 1] * 25}).to_parquet("t.parquet")
     content = Path("t.parquet").read_bytes()
@@ -98,6 +110,18 @@ CASES = {
     "empty file": (write("t.csv", ""), "t.csv"),
     "header only": (write("t.csv", "age,visits,churn\n"), "t.csv"),
     "unknown target": (lambda: [*good()()[:1], "--target", "chrun"], "churn"),
+    "unknown one of two targets": (good("--target", "visist"), "visits"),
+    "a target that is no yes or no": (good("--target", "visits"), "'visits'"),
+    "two targets of another task": (
+        good("--target", "visits", "--task", "regression"),
+        "--task multilabel",
+    ),
+    "a target that is dropped": (
+        lambda: [*two_targets(), "--drop", "late"],
+        "'late'",
+    ),
+    "labels that nothing parts": (good("--task", "multilabel"), "--task classification"),
+    "labels too rare": (rare_labels, "training rows that have a label"),
     "no target": (lambda: good()()[:1], "--target"),
     "one class": (write("t.csv", "a,churn\n" + "".join(f"{i},no\n" for i in range(40))), "churn"),
     "five rows": (write("t.csv", "\n".join(TABLE.splitlines()[:6])), "5 "),

@@ -50,6 +50,8 @@ def fit(
       fathom fit digits --budget 30s
       fathom fit churn.csv --target Churn
       fathom fit train.csv --test test.csv --target income --budget 5m
+      fathom fit films.csv --target genres --task multilabel      drama|comedy
+      fathom fit things.csv --target red --target round           yes/no columns
       fathom fit photos/ --set network.depth=4 --set optimizer=sgd
       fathom fit churn.csv --target Churn --tune 20 --budget 10m
       fathom fit runs/churn/plan.yaml            the same plan again: the same weights

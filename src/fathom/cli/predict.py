@@ -17,7 +17,8 @@ import click
     help="Which of the two  [default: the better one on validation]",
 )
 def predict(run: str, data: str, output: str | None, model: str | None) -> None:
-    """Predict DATA with RUN: a class or a number for each row, with calibrated probabilities.
+    """Predict DATA with RUN: a class, labels or a number for each row, with calibrated
+    probabilities. Several labels are a JSON list of those from one half on.
 
     DATA has the columns that the model was trained on (the target may be missing); pictures may lie
     in one folder. Rows that cannot be read are named in the column `problem` and left empty.

@@ -34,13 +34,16 @@ IN_WORDS = {" ": "a space"}
 
 @dataclass(frozen=True)
 class Folded:
-    """Data whose target is one column. `reading` is None where each row has one value."""
+    """Data whose target is one column. `reading` is None where each row has one value; `hint` says
+    so where its texts look like several labels all the same.
+    """
 
     raw: Raw
     target: str | None
     task: TaskName | None
     reading: LabelReading | None = None
     reason: str = ""
+    hint: str = ""
 
 
 def fold_labels(raw: Raw, target: Target, task: TaskName | None) -> Folded:
@@ -66,7 +69,8 @@ def fold_labels(raw: Raw, target: Target, task: TaskName | None) -> Folded:
         task is None and isinstance(column, pd.Series) and _is_lists(column)
     ):
         return _fold_one(raw, name, task)
-    return Folded(raw, name, task)
+    hint = _hint(name, column) if task is None and isinstance(column, pd.Series) else ""
+    return Folded(raw, name, task, hint=hint)
 
 
 def fold_table(table: Table, schema: Schema) -> Table:
@@ -189,6 +193,23 @@ def _is_lists(column: pd.Series[Any]) -> bool:
     return bool(len(distinct)) and all(is_list_text(text) for text in distinct)
 
 
+def _hint(name: str, column: pd.Series[Any]) -> str:
+    """What to say of texts that look like sets of a few labels; empty for all others."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return ""
+    codes, distinct = cells.codes_and_texts(column)
+    rows = np.bincount(codes[codes >= 0], minlength=len(distinct))
+    for separator in PLAIN:
+        parted = np.array([separator in str(text) for text in distinct], dtype=bool)
+        labels = {label for text in distinct for label in _parts(str(text), separator)}
+        if rows[parted].sum() > 0.2 * rows.sum() and len(labels) < len(distinct):
+            return (
+                f"{name} looks like sets of {len(labels):,} labels parted by {separator!r}: to "
+                "learn each label by itself, say --task multilabel."
+            )
+    return ""
+
+
 def _fold_one(raw: Raw, name: str, task: TaskName | None) -> Folded:
     column = cells.scalars(raw.table, name)
     codes, distinct = cells.codes_and_texts(column)
@@ -206,7 +227,7 @@ def _fold_one(raw: Raw, name: str, task: TaskName | None) -> Folded:
     reason = f"{name} holds {parted} of {len(counts):,} labels, {each:.1f} a row on average"
     reason += "; asked for with --task" if task else ""
     reading = LabelReading((name,), separator)
-    raw = replace(raw, table=raw.table.replace(name, sets))
+    raw = replace(raw, table=raw.table.replace(name, sets), target=name)
     return Folded(raw, name, "multilabel", reading, reason)
 
 
@@ -281,7 +302,9 @@ def _fold_columns(raw: Raw, names: tuple[str, ...], task: TaskName | None) -> Fo
         name += " labels"
     table = _joined(raw.table, names, name, raw.locate)
     reason = f"{len(names)} yes/no columns are to be learned"
-    return Folded(replace(raw, table=table), name, "multilabel", LabelReading(names), reason)
+    return Folded(
+        replace(raw, table=table, target=name), name, "multilabel", LabelReading(names), reason
+    )
 
 
 def _joined(table: Table, names: Sequence[str], name: str, locate: Callable[[int], str]) -> Table:

@@ -41,7 +41,7 @@ def read(
     raw = _read_one(source, labelled=True, progress=shown)
     if target is not None:
         wanted = [target] if isinstance(target, str) else list(target)
-        _demand(raw, wanted, "the target" if len(wanted) == 1 else "the targets")
+        _demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
     if test is None:
         return raw
     return join(raw, _read_one(test, labelled=True, progress=shown), progress=shown)

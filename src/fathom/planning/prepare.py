@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
-from fathom.core.errors import DataError, LeakError
+from fathom.core.errors import DataError, LeakError, PlanError
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
 from fathom.core.progress import Progress
 from fathom.core.record import Record
-from fathom.core.schema import Schema
+from fathom.core.schema import LabelReading, Schema
 from fathom.data.audit import Audit, after_encoding, audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
@@ -60,6 +60,9 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     progress.stage("reading")
     raw = read(request.source, test=request.test, target=request.target, progress=progress)
     folded = fold_labels(raw, request.target, request.task)
+    if folded.hint:
+        progress.say(folded.hint)
+    _refuse_other_roles(request, folded.reading)
     raw = folded.raw
     schema = infer_schema(
         raw,
@@ -80,6 +83,15 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     # Even where nothing is left of the budget a leak must not pass.
     seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
     return raw, schema, audit(raw, schema, seed=request.seed, budget=Budget(seconds))
+
+
+def _refuse_other_roles(request: Request, labels: LabelReading | None) -> None:
+    """Raise PlanError where one of several targets is asked for as something else, too."""
+    others = {"--drop": request.drop, "--group": (request.group,), "--time": (request.time,)}
+    for option, names in others.items():
+        for name in names:
+            if labels is not None and name in labels.columns:
+                raise PlanError(f"Column {name!r} cannot be a target and go with {option}, too.")
 
 
 def refuse_leaks(found: Audit, allowed: bool) -> None:
