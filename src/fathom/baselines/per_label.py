@@ -18,6 +18,7 @@ from fathom.core.prediction import Array, LabelsPrediction
 from fathom.core.schema import CategoryStatistics, Schema, TaskName
 
 LACKS, HAS = "no", "yes"
+MOST_NOTES = 3
 FARTHEST = 700.0  # log-odds, beyond which a probability is 0 or 1 in float64
 
 
@@ -159,10 +160,12 @@ def _notes(models: Sequence[Baseline], labels: tuple[str, ...]) -> tuple[str, ..
     for model, label in zip(models, labels, strict=True):
         for note in model.notes:
             of_note.setdefault(note, []).append(label)
-    return tuple(
+    told = [
         f"{note.rstrip('.')} (for {len(named)} of {len(labels)} labels, first {named[0]})."
         for note, named in of_note.items()
-    )
+    ]
+    more = [f"And {len(told) - MOST_NOTES} more such notes on single labels."]
+    return tuple(told if len(told) <= MOST_NOTES else told[:MOST_NOTES] + more)
 
 
 def limits_of(limit: Limit) -> tuple[int, ...] | None:
