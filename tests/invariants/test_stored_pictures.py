@@ -85,6 +85,10 @@ def test_batches_and_outputs_from_a_file_are_those_from_memory(stored):
     for one, two, _ in zip(*(source.batches() for source in sources), range(12), strict=False):
         assert torch.equal(one.inputs["image"], two.inputs["image"])
         assert torch.equal(one.targets, two.targets)
+    resumed = ArraySource({"image": stored}, targets, batch_size=7, seed=3)
+    resumed.load_state_dict(sources[1].state_dict())
+    one, two = next(resumed.batches()), next(sources[1].batches())
+    assert torch.equal(one.inputs["image"], two.inputs["image"])
 
     class Sums(nn.Module):
         def forward(self, inputs):

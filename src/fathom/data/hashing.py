@@ -12,7 +12,7 @@ import pandas as pd
 from fathom.core.prediction import Array
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
-from fathom.data.parallel import in_order
+from fathom.data.parallel import WAITING, in_order
 from fathom.data.table import Column, Table
 
 IMPROBABLE = 0.01  # expected chance repeats of a row, below which a repeat is taken as a copy
@@ -73,7 +73,8 @@ def hash_pictures(column: Column) -> Array:
         value, size = cell
         return _hash(_content(value) if size in shared else f"{size} {value}".encode())
 
-    return np.array(list(in_order(of_one, zip(values, sizes, strict=True))), dtype=np.uint64)
+    cells = zip(values, sizes, strict=True)
+    return np.array(list(in_order(of_one, cells, workers=WAITING)), dtype=np.uint64)
 
 
 def _hash_arrays(arrays: Array) -> Array:

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
-from fathom.data.parallel import in_order
+from fathom.data.parallel import WAITING, in_order
 
 Image.init()  # Pillow knows its formats, and their endings, only from here on
 FORMATS = tuple(
@@ -136,7 +136,7 @@ def look_at_all(paths: Iterable[Path], progress: Progress) -> list[Look]:
     """
     paths = list(paths)
     found: list[Look] = []
-    for result in in_order(look, paths):
+    for result in in_order(look, paths, workers=WAITING):
         found.append(result)
         if len(found) % SHOWN_EVERY == 0:
             progress.advance(len(found), len(paths), "pictures looked at")

@@ -12,15 +12,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_WORKERS = 16
+WAITING = 8  # workers where most of the time goes into waiting for a disk
 AHEAD = 8  # items under way for each worker: so that one slow item stops nobody
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None
+) -> Iterator[R]:
     """`function` of every item, in the order of the items; few are under way at a time.
+
+    By default there is a worker for each processor, 16 at most.
 
     What was not begun is dropped when the caller stops asking, or an item raises.
     """
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:

@@ -34,7 +34,8 @@ SAMPLE = 2000  # arrays from which channels, mean and deviation are learned
 FILE_SAMPLE = 200  # the same for files: to decode a photograph takes 40 ms
 GREY_TOLERANCE = 2  # levels between channels that a JPEG of a grey picture may show
 CHUNK = 100  # the first one shows how long all will take
-FORESEEN = (12, 48)  # decoded before anything else; the second number before refusing
+FORESEEN = (12, 48)  # decoded before anything else; the second number before a close refusal
+HOPELESS = 3.0  # times what is left of the budget: no second look is needed
 READING_SHARE = 0.6  # of the budget that is left: above it, too little remains to learn in
 ADVISED = 3.0  # times the reading: the budget that is named instead
 KEPT_SECONDS = 2.0  # decoding that took less is not worth keeping on the disk
@@ -209,8 +210,8 @@ class _Work:
 def foresee(column: Column, digest: str, budget: Budget) -> None:
     """Refuse at once where decoding all files would leave too little of the budget to learn in.
 
-    A dozen files from all over the column are decoded to see; before refusing some more, since the
-    first ones may have been slow to come from the disk. What the cache holds needs no time.
+    A dozen files from all over the column are decoded to see; where it is close some more, since
+    the first ones may have been slow to come from the disk. What the cache holds needs no time.
     Raises BudgetError.
     """
     if not isinstance(column, pd.Series) or not len(column):
@@ -227,6 +228,8 @@ def foresee(column: Column, digest: str, budget: Budget) -> None:
         seconds = (budget.elapsed - begun) * work / len(rows)
         if seconds <= READING_SHARE * before:
             return
+        if seconds > HOPELESS * before:
+            break
     _require_time(len(column), seconds, before, spent)
 
 
