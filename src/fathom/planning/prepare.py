@@ -75,7 +75,8 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
         order=request.time,
     )
     if folded.reading is not None:
-        schema = replace(schema, task_reason=folded.reason)
+        schema = _with_reason(schema, folded.reason)
+        progress.say(f"What is learned: {folded.reason}.")
     raw = drop_unusable(find_pictures(raw, schema, progress), schema)
     for pictures in schema.of_kind("image"):
         foresee(raw.table[pictures.name], raw.digest, budget)
@@ -83,6 +84,15 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     # Even where nothing is left of the budget a leak must not pass.
     seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
     return raw, schema, audit(raw, schema, seed=request.seed, budget=Budget(seconds))
+
+
+def _with_reason(schema: Schema, reason: str) -> Schema:
+    """The schema with the reason for its task, which its target gives, too."""
+    fields = tuple(
+        replace(f, reason=f"{f.reason}: {reason}") if f.role == "target" else f
+        for f in schema.fields
+    )
+    return replace(schema, fields=fields, task_reason=reason)
 
 
 def _refuse_other_roles(request: Request, labels: LabelReading | None) -> None:
