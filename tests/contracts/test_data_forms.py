@@ -119,7 +119,7 @@ def test_json_of_records_that_differ(tmp_path):
     assert table["v.1"].tolist()[:2] == [1, 3.25]
     assert table["m"].tolist() == ["1", "z", "True"]
     assert table["late"].isna().tolist() == [True, False, True]
-    assert table["id"][2] == 12345678901234567890123
+    assert table["id"][2] == "12345678901234567890123"
     assert raw.locate(1) == "t.jsonl line 3"
 
 

@@ -22,7 +22,7 @@ from fathom.core.errors import DataError
 from fathom.core.progress import Silent
 from fathom.core.schema import Field, Schema
 from fathom.data.formats import packed
-from fathom.data.formats.pictures import open_picture
+from fathom.data.opening import open_picture
 from fathom.data.read import read, read_rows
 
 RNG = np.random.default_rng(0)

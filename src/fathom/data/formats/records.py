@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -161,32 +162,35 @@ class _Column:
     types: set[type] = field(default_factory=set)
     rows: int = 0
 
-    def add(self, values: list[Any], start: int) -> None:
+    def add(self, values: Sequence[Any], start: int) -> None:
         """Values of the rows from `start`; before them the field may not have been there."""
-        if start > self.rows:
-            self.batches.append([None] * (start - self.rows))
-        self.types |= set(map(type, values))
-        self.batches.append(_compact(values))
+        self.fill(start)
+        types = set(map(type, values))
+        self.types |= types - {type(None)}
+        self.batches.append(_compact(values, types))
         self.rows = start + len(values)
 
-    def values(self, rows: int) -> Iterator[Any]:
-        """All values, one after the other, None where a record lacks the field."""
+    def fill(self, rows: int) -> None:
+        """Missing values up to so many rows."""
+        if rows > self.rows:
+            self.batches.append([None] * (rows - self.rows))
+            self.rows = rows
+
+    def values(self) -> Iterator[Any]:
+        """All values, one after the other; None or NaN where a record lacks the field."""
         for batch in self.batches:
             yield from batch.tolist() if isinstance(batch, np.ndarray) else batch
-        for _ in range(rows - self.rows):
-            yield None
 
 
-def _compact(values: list[Any]) -> Any:
-    """Numbers as an array, which takes a fifth of the memory; what else there is as it is."""
-    types = set(map(type, values))
-    if types == {float}:
-        return np.array(values)
-    if types == {int} and max(values) < 2**63 and min(values) >= -(2**63):
+def _compact(values: Sequence[Any], types: set[type]) -> Any:
+    """Numbers and texts as arrays, which take a fifth of the memory; what else there is as is."""
+    if types == {int} and min(values) >= -(2**63) and max(values) < 2**63:
         return np.array(values, dtype=np.int64)
-    if types == {str}:
-        return pd.array(values, dtype="str")
-    return values
+    present = types - {type(None)}
+    if present and present <= {int, float}:
+        if int not in present or max(abs(v) for v in values if v is not None) < 2**53:
+            return np.array(values, dtype=np.float64)
+    return pd.array(values, dtype="str") if present == {str} else list(values)
 
 
 def _columns(
@@ -195,16 +199,31 @@ def _columns(
     columns: dict[str, _Column] = {}
     rows = 0
     for batch in _batches(records):
-        flat = [_flat(record, rows + i, where) for i, record in enumerate(batch)]
-        for name in dict.fromkeys(name for record in flat for name in record):
-            column = columns.setdefault(name, _Column(name))
-            column.add([record.get(name) for record in flat], rows)
+        for name, values in _by_name(batch, rows, where).items():
+            columns.setdefault(name, _Column(name)).add(values, rows)
         check_width(len(columns), str(path))
         rows += len(batch)
     result: dict[str, Any] = {}
     for name in list(columns):
-        result |= _typed(columns.pop(name), rows)
+        column = columns.pop(name)
+        column.fill(rows)
+        result |= _typed(column)
     return result
+
+
+def _by_name(
+    batch: list[Any], start: int, where: Callable[[int], str]
+) -> Mapping[str, Sequence[Any]]:
+    """The values of each field in some records, None where one lacks it."""
+    _require_records(batch, start, where)
+    if any(dict in set(map(type, record.values())) for record in batch):
+        batch = [_flat(record, start + i, where) for i, record in enumerate(batch)]
+    names = list(batch[0])
+    if all(list(record) == names for record in batch):
+        columns = zip(*(record.values() for record in batch), strict=True)
+        return dict(zip(names, columns, strict=True))
+    names = list(dict.fromkeys(name for record in batch for name in record))
+    return {name: [record.get(name) for record in batch] for name in names}
 
 
 def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
@@ -218,59 +237,54 @@ def _batches(records: Iterable[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-def _flat(record: Any, row: int, where: Callable[[int], str]) -> Mapping[str, Any]:
-    if not isinstance(record, dict):
-        raise DataError(
-            f"{where(row)} holds {str(record)[:40]!r} where a record such as {_EXAMPLE} should be."
-        )
+def _require_records(batch: list[Any], start: int, where: Callable[[int], str]) -> None:
+    for row, record in enumerate(batch, start):
+        if not isinstance(record, dict):
+            raise DataError(
+                f"{where(row)} holds {str(record)[:40]!r} where a record such as {_EXAMPLE} should "
+                "be."
+            )
+
+
+def _flat(record: Mapping[str, Any], row: int, where: Callable[[int], str]) -> Mapping[str, Any]:
     try:
         return flatten(record)
     except ValueError as error:
         raise DataError(f"{where(row)} has two fields {str(error)!r}: rename one.") from None
 
 
-def _typed(column: _Column, rows: int) -> dict[str, Any]:
+def _typed(column: _Column) -> dict[str, Any]:
     """A column as Booleans, numbers, text or lists; what is of several types becomes text."""
-    types = column.types - {type(None)}
+    name, types = column.name, column.types
     if list in types:
-        return list_columns(column.name, _lists(column.values(rows)))
+        lists = [v if isinstance(v, list) or _missing(v) else [v] for v in column.values()]
+        return list_columns(name, [None if _missing(v) else v for v in lists])
     if types == {bool}:
-        values = pd.array(list(column.values(rows)), dtype="boolean")
-        series = pd.Series(values)
-        return {column.name: series if series.isna().any() else series.astype(bool)}
+        series = pd.Series(pd.array(list(column.values()), dtype="boolean"))
+        return {name: series if series.isna().any() else series.astype(bool)}
     if types <= {int, float}:
-        return {column.name: pd.Series(_numbers(column, rows))}
-    if (
-        types == {str}
-        and column.rows == rows
-        and all(not isinstance(batch, list) for batch in column.batches)
-    ):
-        return {column.name: pd.concat([pd.Series(b) for b in column.batches], ignore_index=True)}
-    texts = [v if type(v) is str or v is None else text_of(v) for v in column.values(rows)]
-    return {column.name: pd.Series(texts, dtype="str")}
+        return {name: pd.Series(_numbers(column))}
+    if types == {str}:
+        parts = [pd.Series(batch, dtype="str") for batch in column.batches]
+        return {name: pd.concat(parts, ignore_index=True)}
+    return {name: pd.Series(list(map(text_of, column.values())), dtype="str")}
 
 
-def _numbers(column: _Column, rows: int) -> Any:
-    if column.rows == rows and all(
-        isinstance(batch, np.ndarray) and batch.dtype == np.int64 for batch in column.batches
-    ):
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+def _numbers(column: _Column) -> Any:
+    if all(isinstance(batch, np.ndarray) for batch in column.batches):
         return np.concatenate(column.batches)
-    whole = float not in column.types and type(None) not in column.types and column.rows == rows
-    if whole:  # whole numbers beyond 64 bits are names, which keep every digit
-        values = list(column.values(rows))
-        fits = min(values) >= 0 and max(values) < 2**64
-        return (
-            np.array(values, dtype=np.uint64) if fits else pd.array(list(map(str, values)), "str")
-        )
-    out = np.full(rows, np.nan)
-    for row, value in enumerate(column.values(rows)):
-        if value is not None:
-            out[row] = value
-    return out
-
-
-def _lists(values: Iterable[Any]) -> Sequence[Any]:
-    return [v if v is None or isinstance(v, list) else [v] for v in values]
+    if column.types == {int}:  # whole numbers beyond 64 bits are names, which keep every digit
+        values = [None if _missing(v) else int(v) for v in column.values()]
+        present = [v for v in values if v is not None]
+        if max(map(abs, present)) >= 2**63:
+            fits = len(present) == len(values) and min(present) >= 0 and max(present) < 2**64
+            texts = [None if v is None else str(v) for v in values]
+            return np.array(values, dtype=np.uint64) if fits else pd.array(texts, dtype="str")
+    return np.concatenate([np.array(batch, dtype=np.float64) for batch in column.batches])
 
 
 @dataclass(frozen=True)
