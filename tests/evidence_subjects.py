@@ -25,7 +25,7 @@ from fathom.data.split import split
 from fathom.evidence import Subject
 from fathom.inference.model import LoadedModel, NetworkPredictor
 from fathom.inference.trust import Trust, fit_trust
-from fathom.networks import ConvnetSpec, MlpSpec
+from fathom.networks import ConvnetSpec, MlpSpec, TabmSpec
 from fathom.tasks import build_task
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.supervised import Supervised
@@ -35,6 +35,7 @@ SPECS = {
     "breast-cancer": MlpSpec(width=32, embed_dim=4),
     "diabetes": MlpSpec(width=32, embed_dim=4, activation="tanh"),
     "labels": MlpSpec(width=32, embed_dim=4),
+    "wine": TabmSpec(members=4, width=32, embed_dim=4),
     "digits": ConvnetSpec(widths=(8, 16), stem=1),
 }
 STEPS = 40

@@ -31,7 +31,8 @@ def test_the_same_trial_gives_the_same_score_and_learns():
     seen = []
     first = run_trial(breast_cancer(), steps=40, report=lambda *told: bool(seen.append(told)))
     again = run_trial(breast_cancer(), steps=40)
-    assert first.score == again.score > 0.9
+    # Few rows are judged by minus the log loss, of which a coin would have -0.69.
+    assert first.score == again.score > -0.4
     assert first.steps == again.steps == 40
     assert [step for step, _ in seen] == list(range(5, 41, 5))
     assert max(score for _, score in seen) == first.score

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom.networks.embeddings import PiecewiseNumbers
+from fathom.networks.family import MembersHead
 from fathom.networks.vit import Attend
 
 
@@ -31,6 +32,10 @@ def _attend(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * 2 * output.numel() * int(inputs[1].shape[1])
 
 
+def _members_head(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    return 2 * len(inputs[0]) * int(module.weight.numel())
+
+
 Counter = Callable[[Any, tuple[Any, ...], Tensor], int]
 
 # A multiplication and an addition are two operations. What works on each value by itself
@@ -42,6 +47,7 @@ COUNTERS: dict[type[nn.Module], Counter] = {
     nn.Conv3d: _convolution,
     PiecewiseNumbers: _piecewise,
     Attend: _attend,
+    MembersHead: _members_head,
 }
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)
 _SMALL = 3  # parameters with fewer axes than this and no counter are vectors or tables of vectors

@@ -76,5 +76,10 @@ def traced(network: nn.Module) -> Iterator[list[Call]]:
 
 
 def units_first(output: Tensor) -> Tensor:
-    """An output (B, U, ...) as (U, B * ...): all that each unit, or feature map, ever said."""
+    """An output (B, U, ...) as (U, B * ...): all that each unit, or feature map, ever said.
+
+    One of k members, (B, k, U), has k U units.
+    """
+    if output.dim() == 3:
+        output = output.flatten(1)
     return output.detach().transpose(0, 1).flatten(1)

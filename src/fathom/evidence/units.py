@@ -154,7 +154,7 @@ def term_names(
             k: f"row {int(p[1]) + 1}, column {int(p[2]) + 1} under the filter{colour[k]}"
             for k, p in places.items()
         }
-    columns = _columns_of_features(subject, network, example, call)
+    columns = _columns_of_features(subject, network, example, call, unit)
     return {
         k: f"{columns[k]} (feature {k + 1})" if k in columns else f"feature {k + 1}"
         for k in largest
@@ -162,7 +162,7 @@ def term_names(
 
 
 def _columns_of_features(
-    subject: Subject, network: Any, example: Examples, call: Call
+    subject: Subject, network: Any, example: Examples, call: Call, unit: Unit
 ) -> dict[int, str]:
     """Which column of the table each feature of a layer's input comes from, found by trying.
 
@@ -171,12 +171,15 @@ def _columns_of_features(
     """
     before = call.inputs[0].detach()
     variants, names = _variants(subject, example)
+    if before.dim() == 3:  # k members, of which the unit belongs to one
+        before = before[:, unit.position[1]]
     if before.dim() != 2 or not 0 < len(names) <= COLUMNS:
         return {}
     tensors = {n: torch.from_numpy(a).to(subject.model.device) for n, a in variants.items()}
     with torch.no_grad(), traced(network) as calls:
         network(tensors)
     after = next(c for c in calls if c.name == call.name).inputs[0]
+    after = after[:, unit.position[1]] if after.dim() == 3 else after
     changed = (after - before).abs() > 1e-6 * (1 + before.abs())
     return {
         int(k): names[int(changed[:, k].int().argmax())]

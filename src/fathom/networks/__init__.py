@@ -11,9 +11,10 @@ from fathom.networks.activations import ACTIVATIONS
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import FAMILIES, Family, Network, Reasons
 from fathom.networks.mlp import MlpSpec
+from fathom.networks.tabm import TabmSpec
 from fathom.networks.vit import VitSpec
 
-NetworkSpec = MlpSpec | ConvnetSpec | VitSpec
+NetworkSpec = MlpSpec | ConvnetSpec | TabmSpec | VitSpec
 """Everything that a plan's `network` section can be; `family` tells which."""
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Reasons",
+    "TabmSpec",
     "VitSpec",
     "build",
     "default_spec",

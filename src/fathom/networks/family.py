@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import psutil
 import torch
 from msgspec import Struct
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from fathom.core.blocks import InputSpec
 from fathom.core.errors import PlanError, nearest
@@ -63,6 +65,37 @@ class Head(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             outputs: Tensor = self.linear(self.dropout(features.float()))
         return outputs
+
+
+class MembersHead(nn.Module):
+    """The last stage of k networks in one: features (B, k, width) to outputs, each member its own.
+
+    While training the outputs are (B, k, size) as they come, and each member learns by itself. In
+    evaluation mode they are (B, size), what the members say together: the mean of numbers; for
+    classes the logarithm of the mean probability, so that a softmax of it gives that mean; for
+    labels its logit. In float32 whatever the precision.
+    """
+
+    def __init__(self, members: int, width: int, output: OutputSpec) -> None:
+        super().__init__()
+        self.form = output.form
+        self.weight = nn.Parameter(torch.randn(members, width, output.size) * 0.1 * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(members, output.size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Outputs float32, (B, k, size) in training and (B, size) in evaluation mode."""
+        with torch.autocast(features.device.type, enabled=False):
+            outputs = torch.einsum("bkw,kws->bks", features.float(), self.weight) + self.bias
+        return outputs if self.training else together(outputs, self.form)
+
+
+def together(outputs: Tensor, form: str) -> Tensor:
+    """What the members of an ensemble say together: outputs (B, k, size) to (B, size)."""
+    if form == "number":
+        return outputs.mean(dim=1)
+    if form == "labels":  # the logit of a mean of sigmoids; what all k are divided by cancels out
+        return logsigmoid(outputs).logsumexp(dim=1) - logsigmoid(-outputs).logsumexp(dim=1)
+    return outputs.log_softmax(dim=-1).logsumexp(dim=1) - math.log(outputs.shape[1])
 
 
 Reasons = dict[str, str]

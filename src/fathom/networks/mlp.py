@@ -118,7 +118,7 @@ def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[MlpS
     """What suits `rows` training examples, and why."""
     width, depth = (64, 1) if rows < FEW else (128, 2) if rows < MANY else (256, 2)
     dropout = 0.2 if rows < MANY else 0.1
-    embedding, reason = _number_embedding(inputs)
+    embedding, reason = number_embedding_for(inputs)
     spec = MlpSpec(
         width=width,
         depth=depth,
@@ -142,7 +142,8 @@ def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[MlpS
     return spec, reasons
 
 
-def _number_embedding(inputs: InputSpec) -> tuple[NumberEmbeddingName, str]:
+def number_embedding_for(inputs: InputSpec) -> tuple[NumberEmbeddingName, str]:
+    """The embedding of numbers that suits these columns, and why."""
     block = inputs.blocks.get(NUMBERS)
     columns = len(block.names) if isinstance(block, NumbersBlock) else 0
     if columns > WIDE:

@@ -38,20 +38,23 @@ class Draft:
     may_flip: bool
 
 
-def make_draft(request: Request, prepared: Prepared) -> Draft:
-    """Defaults for this data, changed by the user's settings. Raises PlanError."""
-    family = _chosen(request.settings, _FAMILY_KEYS, FAMILIES)
+def make_draft(request: Request, prepared: Prepared, *, family: str | None = None) -> Draft:
+    """Defaults for this data, changed by the user's settings. Raises PlanError.
+
+    `family` of networks is what is tried where the user has not chosen one.
+    """
+    chosen = _chosen(request.settings, _FAMILY_KEYS, FAMILIES)
     defaults = defaults_for(
         prepared,
         len(prepared.examples["train"]),
-        family=family,
-        optimizer=_chosen(request.settings, _OPTIMIZER_KEYS, OPTIMIZERS) or "muon",
+        family=chosen or family,
+        optimizer=_chosen(request.settings, _OPTIMIZER_KEYS, OPTIMIZERS),
         device=request.device,
     )
     settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS}
     tree = apply_settings(_tree(defaults), settings)
     fixed = {full_key(key, list(leaves(_tree(defaults)))) for key in settings}
-    if family:
+    if chosen:
         fixed.add("network.family")
     why = {k: v for k, v in defaults.why.items() if k not in fixed}
     return Draft(

@@ -78,11 +78,19 @@ def probe(
             if timed.median < CLEARLY * timing.median:
                 best, timing = spec, timed
     why = plan.why | {"training.precision": f"Milliseconds a step: {'; '.join(told)}."}
-    unsteady = timing.slowest > UNSTEADY * timing.median
-    fastest = replace(what, training=best)
-    predicting = _predict_seconds(fastest)
-    speed = Speed(_mean_seconds(fastest, timing.median, seconds), predicting, unsteady)
+    speed = _speed(replace(what, training=best), timing, seconds)
     return speed, changed(plan, training=best, why=why)
+
+
+def speed_of(what: Supervised, *, seconds: float) -> Speed:
+    """The speed of a fit as it is, from about so many seconds of steps."""
+    return _speed(what, measure_speed(what, seconds=seconds), seconds)
+
+
+def _speed(what: Supervised, timing: Timing, seconds: float) -> Speed:
+    unsteady = timing.slowest > UNSTEADY * timing.median
+    mean = _mean_seconds(what, timing.median, seconds)
+    return Speed(mean, _predict_seconds(what), unsteady)
 
 
 def _mean_seconds(what: Supervised, full: float, seconds: float) -> float:

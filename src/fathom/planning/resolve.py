@@ -22,6 +22,7 @@ from fathom.planning.flips import flips_allowed
 from fathom.planning.plan import InferencePlan, Plan
 from fathom.planning.prepare import AUDIT_SHARE, Prepared
 from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
+from fathom.planning.race import race, racers
 from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
@@ -77,10 +78,13 @@ def resolve(
     limits: Mapping[str, Limit],
     budget: Budget,
     progress: Progress,
+    *,
+    racing: bool = True,
 ) -> Plan:
     """The plan that uses what is left of the budget; with `request.steps` nothing is timed.
 
-    Raises BudgetError where too little time is left to train, saying what would be needed.
+    Families of networks race, unless a search tries them (`racing` off: it has done so). Raises
+    BudgetError where too little time is left to train, saying what would be needed.
     """
     progress.stage("planning")
     draft = make_draft(request, prepared)
@@ -100,6 +104,11 @@ def resolve(
     if draft.may_flip:
         what = supervised(plan, prepared, request.device)
         plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
+    if racing and request.tune is None:
+        field = racers(request, prepared, draft)
+        time = _time_for_training(budget, plan)
+        plan, draft, speed = race(field, what, plan, speed=speed, seconds=time, progress=progress)
+        plan = _set_evidence_aside(plan, prepared, speed, budget)
     plan = _set_views_aside(plan, prepared, speed, budget)
     if request.tune is not None:
         terms = terms_for_time(
@@ -145,7 +154,7 @@ def _search(
         settings["augmentation.flip"] = plan.augmentation.flip
         why |= {k: v for k, v in plan.why.items() if k == "augmentation.flip"}
     chosen = renewed(request, tune=None, settings={**request.settings, **settings})
-    resolved = resolve(chosen, prepared, limits, budget, progress)
+    resolved = resolve(chosen, prepared, limits, budget, progress, racing=False)
     return replace(resolved, why=resolved.why | why)
 
 

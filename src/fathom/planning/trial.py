@@ -29,7 +29,7 @@ Report = Callable[[int, float], bool]
 
 @dataclass(frozen=True)
 class Trial:
-    """The best score on validation (the primary metric, higher is better), steps and seconds.
+    """The best score on validation (`tasks.selection`, higher is better), steps and seconds.
 
     The score is minus infinity where training gave numbers that are not finite.
     """

@@ -14,6 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, ClassPrediction, Prediction
 from fathom.core.task import Loss, Phase
+from fathom.tasks.members import by_member
 from fathom.tasks.metrics import classification_metrics
 
 
@@ -50,8 +51,9 @@ class Classification:
         if batch.targets is None:
             raise ValueError("a batch without targets cannot be learned from")
         # In float32 whatever the autocast: bfloat16 keeps only 8 bits of a log-probability.
-        log_probs = F.log_softmax(network(batch.inputs).float(), dim=-1)  # (B, K)
-        right = -log_probs.gather(1, batch.targets[:, None]).squeeze(1)  # (B,)
+        outputs, targets = by_member(network(batch.inputs).float(), batch.targets)
+        log_probs = F.log_softmax(outputs, dim=-1)  # (B, K)
+        right = -log_probs.gather(1, targets[:, None]).squeeze(1)  # (B,)
         if self.label_smoothing:
             even = -log_probs.mean(dim=-1)
             right = (1.0 - self.label_smoothing) * right + self.label_smoothing * even

@@ -14,6 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, LabelsPrediction, Prediction
 from fathom.core.task import Loss, Phase
+from fathom.tasks.members import by_member
 from fathom.tasks.metrics import multilabel_metrics
 
 
@@ -51,8 +52,8 @@ class Multilabel:
     def _loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         if batch.targets is None:
             raise ValueError("a batch without targets cannot be learned from")
-        logits = network(batch.inputs).float()  # (B, K)
-        wanted = batch.targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+        logits, targets = by_member(network(batch.inputs).float(), batch.targets)  # (B, K)
+        wanted = targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
         return Loss(F.binary_cross_entropy_with_logits(logits, wanted), {})
 
     def after_step(self, network: nn.Module, step: int) -> None:

@@ -13,6 +13,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, NumberPrediction, Prediction
 from fathom.core.task import Loss, Phase
+from fathom.tasks.members import by_member
 from fathom.tasks.metrics import regression_metrics
 
 
@@ -41,8 +42,8 @@ class Regression:
     def _loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         if batch.targets is None:
             raise ValueError("a batch without targets cannot be learned from")
-        outputs = network(batch.inputs).float().squeeze(-1)  # (B,)
-        return Loss((outputs - batch.targets).square().mean(), {})
+        outputs, targets = by_member(network(batch.inputs).float(), batch.targets)
+        return Loss((outputs.squeeze(-1) - targets).square().mean(), {})
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing follows a step."""
