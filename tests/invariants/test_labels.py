@@ -104,6 +104,12 @@ class TestReading:
         raw = read((inputs, [["a"], ["a", "b"]] * 5))
         assert sets(fold_labels(raw, None, None)) == [["a"], ["a", "b"]] * 5
 
+    def test_texts_that_look_like_sets_are_said_to(self):
+        looks = read(pd.DataFrame({"y": ["a;b", "b;c", "a;c", "a;b;c", "b", "[]"] * 3}))
+        assert "sets of 3 labels parted by ';'" in fold_labels(looks, "y", None).hint
+        plain = read(pd.DataFrame({"y": ["one; two", "three", "four"] * 3}))
+        assert not fold_labels(plain, "y", None).hint
+
     def test_a_column_of_lists_is_no_input(self):
         raw = read(pd.DataFrame({"x": range(6), "tags": [["a"], []] * 3, "y": [0, 1] * 3}))
         schema = infer_schema(raw, target="y")

@@ -201,7 +201,8 @@ def _hint(name: str, column: pd.Series[Any]) -> str:
     rows = np.bincount(codes[codes >= 0], minlength=len(distinct))
     for separator in PLAIN:
         parted = np.array([separator in str(text) for text in distinct], dtype=bool)
-        labels = {label for text in distinct for label in _parts(str(text), separator)}
+        texts = [str(text) for text in distinct if text != EMPTY]
+        labels = {label for text in texts for label in _parts(text, separator)}
         if rows[parted].sum() > 0.2 * rows.sum() and len(labels) < len(distinct):
             return (
                 f"{name} looks like sets of {len(labels):,} labels parted by {separator!r}: to "
