@@ -12,8 +12,7 @@ from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Schema
 from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
-from fathom.data.joining import demand as _demand
-from fathom.data.joining import join
+from fathom.data.joining import demand, join
 from fathom.data.picture_columns import absolute_paths
 from fathom.data.raw import Raw
 
@@ -41,7 +40,7 @@ def read(
     raw = _read_one(source, labelled=True, progress=shown)
     if target is not None:
         wanted = [target] if isinstance(target, str) else list(target)
-        _demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
+        demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
     if test is None:
         return raw
     return join(raw, _read_one(test, labelled=True, progress=shown), progress=shown)
@@ -54,7 +53,7 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
     their place in the table and are listed in `problems`.
     """
     raw = _read_one(source, labelled=False, progress=progress or Silent())
-    _demand(raw, [field.name for field in schema.inputs], "which the model needs")
+    demand(raw, [field.name for field in schema.inputs], "which the model needs")
     return absolute_paths(raw, [field.name for field in schema.of_kind("image")])
 
 

@@ -187,10 +187,14 @@ def _compact(values: Sequence[Any], types: set[type]) -> Any:
     if types == {int} and min(values) >= -(2**63) and max(values) < 2**63:
         return np.array(values, dtype=np.int64)
     present = types - {type(None)}
-    if present and present <= {int, float}:
-        if int not in present or max(abs(v) for v in values if v is not None) < 2**53:
-            return np.array(values, dtype=np.float64)
+    if present and present <= {int, float} and (int not in present or _exact(values)):
+        return np.array(values, dtype=np.float64)
     return pd.array(values, dtype="str") if present == {str} else list(values)
+
+
+def _exact(values: Sequence[Any]) -> bool:
+    """Whether floats hold all these numbers exactly."""
+    return max(abs(value) for value in values if value is not None) < 2**53
 
 
 def _columns(
