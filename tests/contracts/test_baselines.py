@@ -16,6 +16,8 @@ from fathom.baselines import (
     fit_baseline,
 )
 from fathom.baselines.base import loss
+from fathom.baselines.recipe import Member, Recipe
+from fathom.baselines.tuning import AVERAGED, HURRIED
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
@@ -92,6 +94,10 @@ def fit(name, case, seconds=20.0, **options):
     train, validation = examples.take(np.arange(450)), examples.take(np.arange(450, 600))
     options = {"seed": 7, "budget": Budget(seconds), "validation": validation} | options
     return fit_baseline(name, train, schema, task, **options), examples.take(np.arange(600, 700))
+
+
+def count(limit):
+    return limit if isinstance(limit, int) else limit.rounds
 
 
 def values(prediction):
@@ -176,7 +182,7 @@ class TestCheckBaseline:
     def test_stops_early_and_still_predicts_when_there_is_no_time(self, name, case):
         whole, _ = fit(name, case)
         hurried, test = fit(name, case, seconds=1e-9)
-        assert hurried.limit <= whole.limit
+        assert count(hurried.limit) <= count(whole.limit)
         assert np.isfinite(values(hurried.predict(test))).all()
 
     def test_neither_fitting_nor_predicting_warns(self, name, case):
@@ -235,23 +241,49 @@ def test_a_fit_that_the_budget_cut_short_says_so(name, case):
     assert not any("time budget" in note for note in whole.notes)
     if name == "boosting":
         assert not short.settled
-        assert 5 <= short.limit < whole.limit + 30
+        assert 5 <= count(short.limit) < count(whole.limit) + 30
     assert short.settled != any(
-        note.startswith(f"{TITLES[name]} was stopped by the time budget after {short.limit} rounds")
+        note.startswith(
+            f"{TITLES[name]} was stopped by the time budget after {count(short.limit)} rounds"
+        )
         for note in short.notes
     )
     assert baseline_from_state(name, *short.state()).settled == short.settled
 
 
 def test_a_clock_that_runs_out_stops_boosting_between_rounds():
-    limits = [
-        fit.__wrapped__("boosting", "table regression", budget=Budget(seconds, clock=Ticks()))[
-            0
-        ].limit
-        for seconds in (1, 40, 80)
+    fits = [
+        fit.__wrapped__("boosting", "table regression", budget=Budget(seconds, clock=Ticks()))[0]
+        for seconds in (1, 60, 1e9)
     ]
-    assert limits == sorted(set(limits))
-    assert limits[0] == 5
+    first, second, whole = [model.limit.members for model in fits]
+    assert [m.rounds for m in first] == [5]
+    assert len(second) == 1
+    assert second[0].rounds > 5
+    assert second[0].learning_rate == HURRIED.learning_rate
+    assert len(whole) == AVERAGED
+    assert [model.settled for model in fits] == [False, False, True]
+
+
+def test_settings_that_are_better_on_validation_are_chosen_and_averaged():
+    examples, schema, task = make("table regression", n=900)
+    train, validation = examples.take(np.arange(450)), examples.take(np.arange(450, 900))
+
+    def fitted(limit=None):
+        options = {"seed": 7, "budget": Budget(1e9), "limit": limit, "validation": validation}
+        return fit_baseline("boosting", train, schema, task, **options)
+
+    def error(model):
+        return loss(model.raw(validation), validation.targets, ())
+
+    tuned = fitted()
+    alone = [fitted(Recipe((member,))) for member in tuned.limit.members]
+    errors = [error(model) for model in alone]
+    assert errors == sorted(errors)
+    plain = min(error(fitted(rounds)) for rounds in (20, 40, 80))
+    assert error(tuned) < plain
+    mean = np.mean([model.raw(validation) for model in alone], axis=0)
+    np.testing.assert_allclose(tuned.raw(validation), mean, rtol=1e-12)
 
 
 def test_a_temperature_must_be_above_zero():
@@ -296,3 +328,19 @@ def test_nothing_to_learn_is_the_users_mistake():
         fit_baseline("boosting", none, schema, task, seed=0, budget=Budget(1))
     with pytest.raises(PlanError, match="Did you mean 'linear'"):
         fit_baseline("liner", examples, schema, task, seed=0, budget=Budget(1))
+
+
+def test_a_number_in_a_plan_is_so_many_rounds_of_the_default_settings():
+    by_number, test = fit.__wrapped__("boosting", "table regression", limit=12)
+    by_recipe, _ = fit.__wrapped__("boosting", "table regression", limit=Recipe((Member(12),)))
+    assert by_number.limit == by_recipe.limit == Recipe((Member(12),))
+    np.testing.assert_array_equal(by_number.raw(test), by_recipe.raw(test))
+
+
+def test_a_recipe_that_cannot_be_grown_is_a_mistake_of_the_plan():
+    with pytest.raises(PlanError, match=r"max_leaf_nodes 200; it must be 2 to 64"):
+        Member(rounds=5, max_leaf_nodes=200)
+    with pytest.raises(PlanError, match="no members"):
+        Recipe(())
+    with pytest.raises(PlanError, match=r"baselines\.linear is a recipe"):
+        fit.__wrapped__("linear", "table regression", limit=Recipe((Member(5),)))

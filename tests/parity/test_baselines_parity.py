@@ -14,6 +14,7 @@ from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import LARGE_CELLS, PROBE_ROWS, _quicker
 from fathom.baselines.linear import ScalarEncoder
 from fathom.baselines.pictures import describe, hog
+from fathom.baselines.recipe import SETTINGS
 from fathom.baselines.trees import Forest, from_sklearn
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
@@ -106,10 +107,13 @@ def test_watching_and_threads_do_not_change_a_tree(classes, monkeypatch):
             **options,
         )
 
-    watched = fit(1, budget=Budget(60), validation=validation)
+    monkeypatch.setattr("fathom.baselines.tuning.SETTINGS", SETTINGS[:3])
+    monkeypatch.setattr("fathom.baselines.growth.MOST_ROUNDS", 15)
+    watched = fit(1, budget=Budget(600), validation=validation)
     assert watched.settled
     plain = fit(2, budget=Budget(1e-9), limit=watched.limit)
-    assert watched.limit == plain.limit > 7
+    assert watched.limit == plain.limit
+    assert len(watched.limit.members) == 2
     for name, array in watched.trees.arrays().items():
         np.testing.assert_array_equal(array, plain.trees.arrays()[name], err_msg=name)
 

@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from fathom.baselines.recipe import Extent, Recipe
 from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
@@ -19,24 +21,26 @@ from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Pre
 from fathom.core.schema import Schema, TaskName
 
 State = tuple[dict[str, Array], dict[str, Any]]
-Limit = int | tuple[int, ...] | None
-"""How far a fit went, or is to go; one number for each label where several are learned at once."""
+Limit = Extent | tuple[Extent, ...] | None
+"""How far a fit went, or is to go; one for each label where several are learned at once."""
 
 
 class Baseline(ABC):
     """A fitted traditional method.
 
     `labels` are the class names, empty for regression. `limit` is how far fitting went, in the
-    method's own unit (iterations, rounds); handed to `fit`, it makes a repeat exact whatever the
-    clock says. `notes` are sentences about the fit that a reader should know (a solver that did not
-    converge, rows that were left out). `settled` is False where the time budget cut the fitting
-    short, so that more time could have made a better model; True where it ended by itself, or at
-    the limit that was asked for. `temperature` divides the logits of classes; see `calibrated`.
+    method's own unit (iterations, rounds), or a recipe; handed to `fit`, it makes a repeat exact
+    whatever the clock says. `notes` are sentences about the fit that a reader should know (a solver
+    that did not converge, rows that were left out). `settled` is False where the time budget cut
+    the fitting short, so that more time could have made a better model; True where it ended by
+    itself, or at the limit that was asked for. `temperature` divides the logits of classes; see
+    `calibrated`.
     """
 
     name: str
     limit: Limit
     least_limit: ClassVar[int] = 1
+    takes_recipe: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class Baseline(ABC):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Fit on `train`; choose what there is to choose on `validation`.
@@ -108,7 +112,7 @@ class Baseline(ABC):
         """The JSON values that every baseline has; `common` reads them back."""
         return {
             "labels": list(self.labels),
-            "limit": self.limit,
+            "limit": msgspec.to_builtins(self.limit),
             "notes": list(self.notes),
             "settled": self.settled,
             "temperature": self.temperature,
@@ -119,20 +123,28 @@ def common(config: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `Baseline.__init__` from a configuration."""
     return {
         "labels": tuple(config["labels"]),
-        "limit": config["limit"],
+        "limit": msgspec.convert(config["limit"], Limit),
         "notes": tuple(config["notes"]),
         "settled": bool(config["settled"]),
         "temperature": float(config["temperature"]),
     }
 
 
-def check_limit(kind: type[Baseline], limit: int | None) -> None:
-    """Raise PlanError where a plan's limit is below what the method needs."""
-    if limit is not None and limit < kind.least_limit:
+def check_limit(kind: type[Baseline], limit: Extent | None) -> None:
+    """Raise PlanError where a plan's limit is below what the method needs, or of another kind."""
+    if isinstance(limit, Recipe) and not kind.takes_recipe:
+        raise PlanError(f"The plan's baselines.{kind.name} is a recipe; it must be a number.")
+    if isinstance(limit, int) and limit < kind.least_limit:
         raise PlanError(
             f"The plan's baselines.{kind.name} is {limit}; it must be at least "
             f"{kind.least_limit}, or null to fit as long as it helps."
         )
+
+
+def counted(limit: Extent | None) -> int | None:
+    """The limit of a method that takes no recipe, as a count; see `check_limit`."""
+    assert not isinstance(limit, Recipe)
+    return limit
 
 
 def probabilities(raw: Array) -> Array:

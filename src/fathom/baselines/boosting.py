@@ -1,11 +1,14 @@
 """Gradient-boosted trees on histograms, the method to beat on tables (Friedman, 2001).
 
-scikit-learn grows the trees; `trees.py` evaluates them from arrays.
+scikit-learn grows the trees, `tuning.py` chooses the settings, `trees.py` evaluates the trees from
+arrays.
 """
 
 from __future__ import annotations
 
 from typing import Any, Self
+
+import numpy as np
 
 from fathom.baselines.base import (
     Baseline,
@@ -17,8 +20,10 @@ from fathom.baselines.base import (
     spread_classes,
 )
 from fathom.baselines.codes import CategoryCodes
-from fathom.baselines.growth import Watch, grow
-from fathom.baselines.trees import Forest, Trees, from_sklearn
+from fathom.baselines.growth import Table
+from fathom.baselines.recipe import Extent, Recipe
+from fathom.baselines.trees import Forest, Trees
+from fathom.baselines.tuning import repeat, search
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -31,11 +36,14 @@ MOST_CELLS = 50_000_000
 class Boosting(Baseline):
     """Trees added one after another, each to mend what the others left wrong.
 
-    `limit` is the number of rounds (one tree for each output). The loss on validation after each
-    round decides when to stop and how many are kept.
+    Several forests are grown with different settings, as far as time allows, and the best are
+    averaged: one forest of all their trees, because the outputs of trees add up. The loss on
+    validation after each round decides when to stop and how many are kept, and which forests are
+    averaged. `limit` is the recipe: settings and rounds (one tree for each output) of each forest.
     """
 
     name = "boosting"
+    takes_recipe = True
 
     def __init__(
         self,
@@ -62,31 +70,29 @@ class Boosting(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
-        """Add trees until validation no longer improves, the budget ends or `limit` is reached."""
+        """Try settings one after another and average the best; or grow exactly what `limit` says.
+
+        A limit that is a number is a forest of so many rounds with the default settings.
+        """
         labels = schema.labels if task_name == "classification" else ()
         known_targets(train, labels)
         train, notes = _bounded(train, seed)
         targets = known_targets(train, labels)
         codes = CategoryCodes.learn(categories_of(train))
-        watch = None if limit is not None else Watch(budget, codes, labels, validation, seed)
-        grown = grow(train, targets, codes, labels, seed=seed, limit=limit, watch=watch)
-        kept, settled = len(grown.predictors), True
-        if watch is not None:
-            kept, settled = watch.best, watch.settled
-            notes += () if settled else (_stopped(len(grown.predictors)),)
-        trees = from_sklearn(grown.predictors[:kept])
+        table = Table.of(train, targets, codes, labels, seed)
+        found = search(table, budget, validation) if limit is None else repeat(table, limit)
         return cls(
-            trees,
-            grown.start,
+            Trees.joined([forest.trees for forest in found.forests]),
+            np.mean([forest.start for forest in found.forests], axis=0),
             codes,
-            grown.classes,
+            found.forests[0].classes,
             labels,
-            limit=kept,
-            notes=notes,
-            settled=settled,
+            limit=Recipe(tuple(forest.member for forest in found.forests)),
+            notes=notes + found.notes,
+            settled=found.settled,
         )
 
     def raw(self, examples: Examples) -> Array:
@@ -120,10 +126,3 @@ def _bounded(train: Examples, seed: int) -> tuple[Examples, tuple[str, ...]]:
     sample = train.sample(most, numpy_generator(seed, "boosting", "rows"))
     told = f"Gradient boosting was fitted on {most:,} of {len(train):,} rows, drawn at random."
     return sample, (told,)
-
-
-def _stopped(rounds: int) -> str:
-    return (
-        f"Gradient boosting was stopped by the time budget after {rounds} rounds; with more time "
-        "it could be better."
-    )

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from fathom.baselines.base import Baseline, State, common
+from fathom.baselines.recipe import Extent
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError
 from fathom.core.examples import Examples
@@ -33,7 +34,7 @@ class Constant(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Count the classes, or take the mean."""

@@ -17,18 +17,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fathom.baselines.base import categories_of, loss, numbers_of, spread_classes
 from fathom.baselines.codes import CategoryCodes
+from fathom.baselines.recipe import DEFAULT, Member
 from fathom.baselines.trees import Forest, from_sklearn
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.randomness import derive_seed, numpy_generator
 
-SETTINGS = {
-    "learning_rate": 0.08,
-    "max_leaf_nodes": 31,
-    "min_samples_leaf": 20,
-    "l2_regularization": 1.0,
-}
 FEWEST_ROUNDS = 5
 MOST_ROUNDS = 2000
 BLIND_ROUNDS = 100
@@ -51,6 +46,36 @@ class Grown:
     predictors: list[list[Any]]
     start: Array
     classes: Array
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is grown on: `inputs` (n, C + F) float64, `targets` (n,), and where they come from.
+
+    `threads` grow (None: all that scikit-learn may take).
+    """
+
+    inputs: Array
+    targets: Array
+    codes: CategoryCodes
+    labels: tuple[str, ...]
+    seed: int
+    threads: int | None
+
+    @classmethod
+    def of(
+        cls,
+        train: Examples,
+        targets: Array,
+        codes: CategoryCodes,
+        labels: tuple[str, ...],
+        seed: int,
+    ) -> Table:
+        """The matrix is built once, whatever is grown on it; threads are tried on a large one."""
+        inputs = _matrix(train, codes)
+        trial = _estimator(DEFAULT, labels, codes, inputs.shape[1], seed)
+        trial.set_params(max_iter=PROBE_ROUNDS, early_stopping=False)
+        return cls(inputs, targets, codes, labels, seed, _quicker(trial, inputs, targets))
 
 
 class Watch:
@@ -79,28 +104,33 @@ class Watch:
         self.settled = True
         self._losses: list[float] = []
         self._raw: Array | None = None
-        self._rounds = 0
+        self.rounds = 0
         self._looked = budget.elapsed
+
+    @property
+    def loss(self) -> float:
+        """The loss on validation of the rounds to keep; 0 without validation."""
+        return min(self._losses, default=0.0)
 
     @property
     def best(self) -> int:
         """How many rounds to keep."""
-        return int(np.argmin(self._losses)) + 1 if self._losses else self._rounds
+        return int(np.argmin(self._losses)) + 1 if self._losses else self.rounds
 
     def score(self, estimator: Any, _inputs: Any, _targets: Any) -> float:
         """Called by scikit-learn before the first round and after each; not higher: the end."""
         seconds = self._budget.elapsed - self._looked
         self._looked += seconds
         grown = _grown(estimator)
-        self._rounds = len(grown.predictors)
-        enough = self._rounds >= FEWEST_ROUNDS
-        hurried = enough and self._budget.remaining < seconds and self._rounds < self.most
-        if hurried or self._rounds % JUDGED_AT_ONCE == 0:
+        self.rounds = len(grown.predictors)
+        enough = self.rounds >= FEWEST_ROUNDS
+        hurried = enough and self._budget.remaining < seconds and self.rounds < self.most
+        if hurried or self.rounds % JUDGED_AT_ONCE == 0:
             self._judge(grown)
         if self._stale():
             return -1.0
         self.settled = not hurried
-        return -1.0 if hurried else float(self._rounds)
+        return -1.0 if hurried else float(self.rounds)
 
     def _stale(self) -> bool:
         early, late = self._losses[:-PATIENCE], self._losses[-PATIENCE:]
@@ -124,41 +154,34 @@ class Watch:
         self._raw = raw
 
 
-def grow(
-    train: Examples,
-    targets: Array,
-    codes: CategoryCodes,
-    labels: tuple[str, ...],
-    *,
-    seed: int,
-    limit: int | None,
-    watch: Watch | None,
-) -> Grown:
-    """Grow `limit` rounds, or as many as `watch` allows; one of the two is None.
+def grow(table: Table, member: Member, watch: Watch | None) -> Grown:
+    """Grow `member.rounds` rounds with its settings, or as many as `watch` allows.
 
     The number of threads does not matter to the result: each histogram is summed by one thread, so
     the trees are the same, bit for bit.
     """
-    inputs = _matrix(train, codes)
-    kind = HistGradientBoostingClassifier if labels else HistGradientBoostingRegressor
-    settings = {
-        **SETTINGS,
-        "categorical_features": np.arange(inputs.shape[1]) < len(codes.known),
-        "random_state": derive_seed(seed, "boosting") % 2**32,
-    }
-    trial = kind(**settings, max_iter=PROBE_ROUNDS, early_stopping=False)
-    threads = _quicker(trial, inputs, targets)
-    estimator = kind(
-        **settings,
-        max_iter=limit if watch is None else watch.most,
+    estimator = _estimator(member, table.labels, table.codes, table.inputs.shape[1], table.seed)
+    estimator.set_params(
+        max_iter=member.rounds if watch is None else watch.most,
         early_stopping=watch is not None,
-        validation_fraction=None,  # the watch has its own rows: none are taken from training
         scoring="loss" if watch is None else watch.score,
+    )
+    with threadpool_limits(table.threads, "openmp"):
+        return _grown(estimator.fit(table.inputs, table.targets))
+
+
+def _estimator(
+    member: Member, labels: tuple[str, ...], codes: CategoryCodes, columns: int, seed: int
+) -> Any:
+    kind = HistGradientBoostingClassifier if labels else HistGradientBoostingRegressor
+    return kind(
+        **member.settings(),
+        categorical_features=np.arange(columns) < len(codes.known),
+        random_state=derive_seed(seed, "boosting") % 2**32,
+        validation_fraction=None,  # the watch has its own rows: none are taken from training
         n_iter_no_change=1,
         tol=0.0,
     )
-    with threadpool_limits(threads, "openmp"):
-        return _grown(estimator.fit(inputs, targets))
 
 
 def _quicker(trial: Any, inputs: Array, targets: Array) -> int | None:

@@ -13,9 +13,11 @@ from fathom.baselines.base import (
     State,
     categories_of,
     common,
+    counted,
     known_targets,
     numbers_of,
 )
+from fathom.baselines.recipe import Extent
 from fathom.baselines.rounds import Data, Fit, Weights, fit_rounds, sample_order
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
@@ -119,7 +121,7 @@ class Linear(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Fit, with the strength of the L2 penalty chosen on validation where time allows."""
@@ -134,7 +136,7 @@ class Linear(Baseline):
         if validation is not None and validation.targets is not None and len(validation):
             held_out = (_encoded(validation, encoder), validation.targets)
         data = Data(lambda n: inputs[:n], targets[order], held_out, labels)
-        fit = fit_rounds(data, PENALTIES, budget, limit)
+        fit = fit_rounds(data, PENALTIES, budget, counted(limit))
         notes = fit_notes("The linear model", fit, len(train))
         return cls(
             encoder,

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from fathom.baselines.base import Baseline, Limit, State, common
+from fathom.baselines.recipe import Extent, Recipe
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
@@ -38,7 +39,7 @@ class PerLabel(Baseline):
             settled=all(model.settled for model in models),
             temperature=temperature,
         )
-        self.limit = tuple(int(model.limit) for model in models)  # type: ignore[arg-type]
+        self.limit = tuple(model.limit for model in models)  # type: ignore[misc]
         self.models = tuple(models)
         self.name = models[0].name
 
@@ -51,7 +52,7 @@ class PerLabel(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limits: Sequence[int] | None = None,
+        limits: Sequence[Extent] | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Fit `kind` once for each label; each may use an even share of the time that is left.
@@ -90,7 +91,7 @@ class PerLabel(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Not by itself: see `fit_each`, which is told what to fit."""
@@ -168,14 +169,15 @@ def _notes(models: Sequence[Baseline], labels: tuple[str, ...]) -> tuple[str, ..
     return tuple(told if len(told) <= MOST_NOTES else told[:MOST_NOTES] + more)
 
 
-def limits_of(limit: Limit) -> tuple[int, ...] | None:
+def limits_of(limit: Limit) -> tuple[Extent, ...] | None:
     """The limits of all labels, None where each fits as long as it helps.
 
-    Raises PlanError for a single number, which would not say whose it is.
+    Raises PlanError for a single one, which would not say whose it is.
     """
-    if isinstance(limit, int):
+    if isinstance(limit, int | Recipe):
+        what = f"limit of {limit} is one number" if isinstance(limit, int) else "recipe is one"
         raise PlanError(
-            f"A baseline's limit of {limit} is one number, and several labels take one each: give "
-            "a list, or null to fit as long as it helps."
+            f"A baseline's {what}, and several labels take one each: give a list, or null to fit "
+            "as long as it helps."
         )
     return limit

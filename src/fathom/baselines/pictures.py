@@ -9,8 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from fathom.baselines.base import Baseline, State, common, known_targets
+from fathom.baselines.base import Baseline, State, common, counted, known_targets
 from fathom.baselines.linear import fit_notes
+from fathom.baselines.recipe import Extent
 from fathom.baselines.rounds import Data, Weights, fit_rounds, sample_order
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
@@ -191,7 +192,7 @@ class Pictures(Baseline):
         *,
         seed: int,
         budget: Budget,
-        limit: int | None = None,
+        limit: Extent | None = None,
         validation: Examples | None = None,
     ) -> Self:
         """Fit, with the strength of the L2 penalty chosen on validation where time allows."""
@@ -208,7 +209,7 @@ class Pictures(Baseline):
             inputs = features.standardise(_describe_all(chosen))
             held_out = (inputs, known_targets(chosen, ()))
         data = Data(features, targets[order], held_out, labels)
-        fit = fit_rounds(data, PENALTIES, budget, limit)
+        fit = fit_rounds(data, PENALTIES, budget, counted(limit))
         notes = fit_notes("The linear model on picture features", fit, len(train))
         return cls(
             fit.weights,

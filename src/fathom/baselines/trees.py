@@ -63,6 +63,39 @@ class Trees:
             self.outputs,
         )
 
+    @staticmethod
+    def joined(forests: list[Trees]) -> Trees:
+        """The trees of all `forests`, whose sums are the means of the forests' sums.
+
+        A tree's values are divided by the number of forests. The forests have the same outputs.
+        """
+        nodes = np.cumsum([0, *(len(forest.feature) for forest in forests)])
+        sets = np.cumsum([0, *(len(forest.bitsets) for forest in forests)])
+        shifted = [
+            (
+                forest.start[1:] + before,
+                np.where(forest.feature < 0, 0, forest.right + before),
+                np.where(forest.bitset < 0, -1, forest.bitset + earlier),
+            )
+            for forest, before, earlier in zip(forests, nodes, sets, strict=False)
+        ]
+        start, right, bitset = (np.concatenate(parts) for parts in zip(*shifted, strict=True))
+
+        def together(name: str) -> Array:
+            return np.concatenate([getattr(forest, name) for forest in forests])
+
+        return Trees(
+            start=np.concatenate([[0], start]).astype(np.int64),
+            feature=together("feature"),
+            threshold=together("threshold"),
+            missing_left=together("missing_left"),
+            right=right,
+            value=together("value") / len(forests),
+            bitset=bitset,
+            bitsets=together("bitsets"),
+            outputs=forests[0].outputs,
+        )
+
     def arrays(self) -> dict[str, Array]:
         """The arrays by name."""
         return {name: value for name, value in vars(self).items() if name != "outputs"}

@@ -66,9 +66,9 @@ class InferencePlan(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """A resolved plan. `baselines` maps names to their fixed limits of iterations (None: no limit
-    of its own; one for each label where several are learned at once); `evidence` maps sample sizes;
-    `seconds` how the budget was shared out.
+    """A resolved plan. `baselines` maps names to their fixed limits, a count or a recipe (None: no
+    limit of its own; one for each label where several are learned at once); `evidence` maps sample
+    sizes; `seconds` how the budget was shared out.
     """
 
     name: str

@@ -1,0 +1,106 @@
+"""Tuning: forests grown with several settings, of which the best on validation are averaged.
+
+An average of the best few is steadier than the best one, which is partly the luckiest (Caruana et
+al., 2004, doi:10.1145/1015330.1015432, average what is chosen greedily; on the few validation rows
+of a small table that was worse than simply the best three).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from fathom.baselines.growth import Table, Watch, grow
+from fathom.baselines.recipe import DEFAULT, SETTINGS, Extent, Member, Recipe
+from fathom.baselines.trees import Trees, from_sklearn
+from fathom.core.budget import Budget
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+
+AVERAGED = 3
+# A fit that has less than this share of the longest one's time is not begun.
+LEAST_TIME = 0.7
+HURRIED = replace(DEFAULT, learning_rate=0.24)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A forest, what is said before any tree, (outputs,), and the class codes that occurred."""
+
+    member: Member
+    trees: Trees
+    start: Array
+    classes: Array
+
+
+@dataclass(frozen=True)
+class _Tried:
+    loss: float
+    forest: Kept
+    settled: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The forests to average, the best first."""
+
+    forests: tuple[Kept, ...]
+    notes: tuple[str, ...] = ()
+    settled: bool = True
+
+
+def repeat(table: Table, limit: Extent) -> Found:
+    """Exactly the forests of a recipe; a number is the default settings for so many rounds."""
+    recipe = limit if isinstance(limit, Recipe) else Recipe((replace(DEFAULT, rounds=limit),))
+    return Found(tuple(_grown(table, member, None) for member in recipe.members))
+
+
+def search(table: Table, budget: Budget, validation: Examples | None) -> Found:
+    """Try the settings in their order until the budget is spent, and keep the best few.
+
+    The first may take half of the time. Where that does not suffice, the other half goes to larger
+    steps, which come farther in as many rounds. Without validation there is nothing to choose by:
+    the default settings alone.
+    """
+    chosen = validation is not None and validation.targets is not None and len(validation) > 0
+    left, tried, rounds = list(SETTINGS if chosen else SETTINGS[:1]), list[_Tried](), 0
+    while left and (not tried or budget.remaining > LEAST_TIME * max(t.seconds for t in tried)):
+        share = budget.share(budget.remaining / (2 if chosen and not tried else 1))
+        watch = Watch(share, table.codes, table.labels, validation, table.seed)
+        forest = _grown(table, left.pop(0), watch)
+        tried.append(_Tried(watch.loss, forest, watch.settled, share.elapsed))
+        rounds += watch.rounds
+        if not watch.settled:
+            left = [HURRIED] if chosen and len(tried) == 1 else []
+    settled = all(t.settled for t in tried) and not left
+    notes = () if settled else (_stopped(len(tried), rounds),)
+    return Found(_best(tried), notes, settled)
+
+
+def _best(tried: Sequence[_Tried]) -> tuple[Kept, ...]:
+    """Half of the forests, three at most, the best first.
+
+    One that was cut short would spoil an average: it counts only as the best of all.
+    """
+    ranked = sorted(tried, key=lambda t: t.loss)
+    whole = [t for t in ranked if t.settled or t is ranked[0]]
+    count = min(AVERAGED, (len(whole) + 1) // 2)
+    return tuple(t.forest for t in whole[:count])
+
+
+def _grown(table: Table, member: Member, watch: Watch | None) -> Kept:
+    grown = grow(table, member, watch)
+    kept = member.rounds if watch is None else watch.best
+    trees = from_sklearn(grown.predictors[:kept])
+    return Kept(replace(member, rounds=kept), trees, grown.start, grown.classes)
+
+
+def _stopped(forests: int, rounds: int) -> str:
+    several = f"{forests} forests" if forests > 1 else "one forest"
+    return (
+        f"Gradient boosting was stopped by the time budget after {rounds} rounds, in {several} of "
+        f"the {len(SETTINGS)} that it tries; with more time it could be better."
+    )
