@@ -133,7 +133,7 @@ def _require_pictures(raw: Raw, name: str, cells: list[Any], looks: dict[str, Lo
     row = int(bad.argmax())
     raise DataError(
         f"{int(bad.sum()):,} of {named:,} pictures in column {name!r} cannot be used, such as "
-        f"{cells[row]} in {raw.locate(row)}, which {looks[cells[row]].reason}: put the files there "
+        f"{cells[row]} in {raw.locate(row)}, which {looks[cells[row]].reason}. Put the files there "
         "(relative paths are looked for in the folder of the table), or leave the column out with "
         f"--drop {name}."
     )
