@@ -194,7 +194,7 @@ def _compact(values: Sequence[Any], types: set[type]) -> Any:
 
 def _exact(values: Sequence[Any]) -> bool:
     """Whether floats hold all these numbers exactly."""
-    return max(abs(value) for value in values if value is not None) < 2**53
+    return bool(max(abs(value) for value in values if value is not None) < 2**53)
 
 
 def _columns(
