@@ -17,6 +17,7 @@ from fathom.core.files import read_json, write_json
 from fathom.data.formats.memory import run_name
 from fathom.planning.plan import load_plan
 from fathom.planning.request import Asked, Request, asked_of, make_request, repeat_request
+from fathom.tracking import check_tracker
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Job:
     """What was asked for, the folder that it works in, and the time that it has.
 
     `resumed` tells whether an interrupted run is gone on with; `replans` is the file of changes in
-    mid-run that a repeated or resumed plan replays.
+    mid-run that a repeated or resumed plan replays. `track` names the tracker, if any.
     """
 
     request: Request
@@ -33,6 +34,7 @@ class Job:
     command: str
     resumed: bool
     replans: Path
+    track: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -50,6 +52,7 @@ def open_job(
     out: str | Path,
     device: str,
     resume: bool,
+    track: str | None,
     command: str,
     plan: str | Path | None,
     test: object | None,
@@ -60,6 +63,7 @@ def open_job(
     Raises UserError where the folder cannot be written, the plan does not fit, or the interrupted
     run was begun with other options.
     """
+    check_tracker(track)
     plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
         _refuse_changes(plan_file, settings=settings, budget=budget_given, **options)
@@ -85,7 +89,7 @@ def open_job(
         )
     request = replace(request, folder=folder)
     replans = (plan_file or folder / folders.PLAN).parent / folders.REPLANS
-    return Job(request, folder, budget, command, found is not None, replans)
+    return Job(request, folder, budget, command, found is not None, replans, track)
 
 
 @contextmanager

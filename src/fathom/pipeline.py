@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from fathom import folders
@@ -35,6 +36,7 @@ from fathom.planning.rivals import Rivals, fit_rivals
 from fathom.run import Run, load
 from fathom.shipping import Learned, Outcome, ship
 from fathom.tasks import build_task
+from fathom.tracking import Tracking, tracking
 from fathom.training.precision import threads
 from fathom.training.schedule import load_replans
 
@@ -59,6 +61,7 @@ def fit(
     out: str | Path = "runs",
     device: str = "auto",
     resume: bool = False,
+    track: str | None = None,
     plan: str | Path | None = None,
     progress: Progress | None = None,
     started: float | None = None,
@@ -71,9 +74,10 @@ def fit(
     `budget` is the time for all of it, such as '5m' (90 seconds by default),
     counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
     plan, `steps` the training's length without any timing; `tune` is how many settings are tried on
-    validation first, and `tune_storage` a database URL that several machines may share; `plan` is a
-    `plan.yaml` to repeat on data in memory. Without `progress` bars are shown where somebody can
-    see them. Returns the finished Run, whose files lie in the folder `out`/`name`.
+    validation first, and `tune_storage` a database URL that several machines may share; `track` is
+    'tensorboard' or 'mlflow'; `plan` is a `plan.yaml` to repeat on data in memory. Without
+    `progress` bars are shown where somebody can see them. Returns the finished Run, whose files lie
+    in the folder `out`/`name`.
 
     Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
     target away, InterruptedRunError after Ctrl-C, when all that was done is saved.
@@ -87,6 +91,7 @@ def fit(
         out=out,
         device=choose_device(device),
         resume=resume,
+        track=track,
         command=command,
         plan=plan,
         target=target,
@@ -114,10 +119,13 @@ def work(job: Job, progress: Progress) -> Run:
     write_json(job.folder / folders.SCHEMA, prepared.schema)
     rivals = _fit_rivals(job, prepared, progress)
     plan = _settle(job, prepared, rivals, progress)
-    learned = _train(job, prepared, plan, progress)
-    outcome = Outcome(job, prepared, rivals, plan, learned)
-    with threads(plan.training.threads):
-        run = measure(outcome, ship(outcome, progress), progress)
+    with tracking(job.track, job.folder, progress) as tracked:
+        tracked.parameters(to_builtins(plan))
+        learned = _train(job, prepared, plan, progress, tracked)
+        outcome = Outcome(job, prepared, rivals, plan, learned)
+        with threads(plan.training.threads):
+            run = measure(outcome, ship(outcome, progress), progress)
+        tracked.records(run.evidence)
     progress.stage("writing the report")
     run.report()
     return run
@@ -163,7 +171,9 @@ def _renewed(plan: Plan, job: Job, prepared: Prepared, progress: Progress) -> Pl
     return replace(plan, name=job.request.name, data=data, environment=environment)
 
 
-def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Learned:
+def _train(
+    job: Job, prepared: Prepared, plan: Plan, progress: Progress, tracked: Tracking
+) -> Learned:
     """Run the one loop; only a plan that was made for this very clock is ever changed by it."""
     progress.stage("training")
     fresh = job.request.plan is None and job.request.steps is None
@@ -176,6 +186,7 @@ def _train(job: Job, prepared: Prepared, plan: Plan, progress: Progress) -> Lear
         replans=load_replans(job.replans),
         progress=progress,
         identity=identity_of(plan, prepared.splits),
+        listener=tracked if tracked.on else None,
     )
     if job.resumed:
         earlier = result.seconds - (job.budget.elapsed - before)

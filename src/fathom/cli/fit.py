@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fathom.cli.options import data_options
+from fathom.cli.options import data_options, device_option
 
 
 @click.command(short_help="Train a deep network beside a traditional method, and measure both.")
@@ -31,8 +31,11 @@ from fathom.cli.options import data_options
     help="A database for the trials; machines that give the same command share them.",
 )
 @click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda or auto."
+    "--track",
+    type=click.Choice(["tensorboard", "mlflow"]),
+    help="Write the training log and the results there too.",
 )
+@device_option
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
 @click.pass_obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -58,3 +59,28 @@ def data_options(command: Command) -> Command:
     for option in reversed(_DATA):
         command = option(command)
     return command
+
+
+class Device(click.ParamType[str]):
+    """A processor by name; whether this machine has it is found out later, as that loads torch."""
+
+    name = "device"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name as it is. Fails for anything that is no name of a device."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            self.fail(f"{value!r} is no device: use auto, cpu, cuda, or cuda:1 for the second.")
+        return value
+
+
+def device_option(command: Command) -> Command:
+    """Add `--device`."""
+    option = click.option(
+        "--device",
+        type=Device(),
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or auto.",
+    )
+    return option(command)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from fathom.cli.options import device_option
+
 
 @click.command(short_help="Predict new data with a finished run.")
 @click.argument("run")
@@ -16,7 +18,8 @@ import click
     type=click.Choice(["network", "baseline"]),
     help="Which of the two  [default: the better one on validation]",
 )
-def predict(run: str, data: str, output: str | None, model: str | None) -> None:
+@device_option
+def predict(run: str, data: str, output: str | None, model: str | None, device: str) -> None:
     """Predict DATA with RUN: a class, labels or a number for each row, with calibrated
     probabilities. Several labels are a JSON list of those from one half on.
 
@@ -32,12 +35,13 @@ def predict(run: str, data: str, output: str | None, model: str | None) -> None:
     from fathom.deployment.predict import check_output, write_predictions
     from fathom.deployment.predict import predict as predict_data
     from fathom.display import Display
+    from fathom.planning.device import choose_device
 
     if output is not None and output != "-":
         check_output(output)
     with Display() as display:
         display.stage("loading")
-        bundle = load_bundle(find_bundle(run))
+        bundle = load_bundle(find_bundle(run), device=choose_device(device))
         predictions = predict_data(bundle, data, model=model, progress=display)
         for sentence in predictions.sentences():
             display.say(sentence)

@@ -199,7 +199,7 @@ class Searching:
     @property
     def _metric(self) -> str:
         what = self.what_of(self.plan)
-        classes = what.output.form == "classes"
+        classes = what.output.form != "number"
         return selection_metric(what.task.primary, len(what.validation), classes=classes)
 
     def _found(self, search: Search, space: Mapping[str, str]) -> Found:

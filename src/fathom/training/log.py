@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from fathom.core.files import read_lines, storing, write_atomic
 
 
-class TrainingLog:
-    """Appends lines; a disk that is full for a while only delays them."""
+class Listener(Protocol):
+    """Hears every line that is written. It must not raise."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """A line was written."""
+
+    def keep_until(self, step: int) -> None:
+        """The lines of later steps were dropped; this comes first of all, too."""
+
+
+class TrainingLog:
+    """Appends lines, and tells `listener`; a disk that is full for a while only delays them."""
+
+    def __init__(self, path: Path, listener: Listener | None = None) -> None:
+        self.path, self.listener = path, listener
         self._waiting: list[bytes] = []
 
     def write(self, kind: str, step: int, **values: Any) -> None:
@@ -23,6 +34,8 @@ class TrainingLog:
         self._waiting.append(msgspec.json.encode({"kind": kind, "step": step, **values}) + b"\n")
         with suppress(OSError):  # the lines wait for the next attempt
             self._write_waiting()
+        if self.listener is not None:
+            self.listener.line(kind, step, values)
 
     def finish(self) -> None:
         """Write what still waits. Raises StorageError where the disk is full even now."""
@@ -33,6 +46,8 @@ class TrainingLog:
         """Drop the lines of later steps, which are going to be done again."""
         lines = [line for line in read_lines(self.path) if line["step"] <= step]
         write_atomic(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        if self.listener is not None:
+            self.listener.keep_until(step)
 
     def _write_waiting(self) -> None:
         if self._waiting:

@@ -25,6 +25,7 @@ from fathom.data.source import ArraySource
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, build
 from fathom.tasks import selection_score
+from fathom.training.log import Listener
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
 from fathom.training.trainer import Trainer, TrainingResult, Validation
@@ -99,6 +100,7 @@ class Supervised:
         replans: Sequence[Replan] = (),
         progress: Progress | None = None,
         identity: str = "",
+        listener: Listener | None = None,
     ) -> tuple[nn.Module, TrainingResult]:
         """Train in `folder` (log and checkpoints go there); the network holds its best weights.
 
@@ -120,6 +122,7 @@ class Supervised:
             replans=replans,
             identity=identity,
             sizes=self.sizes,
+            listener=listener,
         )
         return network, trainer.fit(resume=resume)
 

@@ -27,7 +27,7 @@ from fathom.training import checkpoint as checkpoints
 from fathom.training.averaging import average_of
 from fathom.training.checkpoint import Checkpoint
 from fathom.training.interrupt import DeferredInterrupt
-from fathom.training.log import TrainingLog
+from fathom.training.log import Listener, TrainingLog
 from fathom.training.optimizers import hidden_matrices
 from fathom.training.phase import Outcome, PhaseUpdate
 from fathom.training.precision import arrange, autocast, prepare, threads
@@ -79,6 +79,7 @@ class Trainer:
     the weights with the highest score are kept, the later ones of a tie. `budget` lets the run
     change its own length when the machine is slower than planned; without one the length is the
     spec's, changed by `replans` alone. `folder` takes log.jsonl, replans.jsonl and checkpoints.
+    `listener` hears every line of the log.
     `identity` stands for all that decides the weights, a digest of plan and data: a checkpoint of
     another identity is not gone on with. `sizes` brings the pictures of a batch to the size that is
     due at this point of the way.
@@ -100,13 +101,14 @@ class Trainer:
         replans: Sequence[Replan] = (),
         identity: str = "",
         sizes: PictureSizes | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.network, self.task, self.source, self.spec = network, task, source, spec
         self.seed, self.folder, self.device = seed, folder, device
         self.validate, self.budget, self.sizes = validate, budget, sizes
         self.progress = progress if progress is not None else Silent()
         self.state = TrainingState(identity, replans=list(replans))
-        self.log = TrainingLog(folder / "log.jsonl")
+        self.log = TrainingLog(folder / "log.jsonl", listener)
         self.checkpoints = folder / "checkpoints"
 
     def fit(self, *, resume: bool = False) -> TrainingResult:

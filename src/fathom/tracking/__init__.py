@@ -1,0 +1,139 @@
+"""Tracking: the training log, the plan and the records in a tool that compares runs (`--track`).
+
+A tracker is one file with a function `open_tracker(folder, name) -> Tracker`. Whatever goes wrong
+with it costs one sentence and never the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from fathom.core.errors import MissingExtraError, PlanError, nearest
+from fathom.core.progress import Progress
+from fathom.core.record import Record
+from fathom.tracking.tracker import Tracker
+
+TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
+"""Name of a tracker to the package that it needs."""
+
+__all__ = ["TRACKERS", "Tracking", "check_tracker", "tracking"]
+
+
+def check_tracker(name: str | None) -> None:
+    """Raise PlanError for a tracker that is not known, MissingExtraError for a missing package."""
+    if name is None:
+        return
+    if name not in TRACKERS:
+        known = ", ".join(TRACKERS)
+        raise PlanError(f"There is no tracker {name!r}; known: {known}.{nearest(name, TRACKERS)}")
+    try:
+        missing = find_spec(TRACKERS[name]) is None
+    except ValueError:  # it was shut out by hand
+        missing = True
+    if missing:
+        raise MissingExtraError(TRACKERS[name], "track")
+
+
+class Tracking:
+    """What the pipeline speaks to; a listener of the training log. Without a tracker it does
+    nothing, and after the first fault of its tracker it does nothing any more.
+    """
+
+    def __init__(self, tracker: Tracker | None, progress: Progress) -> None:
+        self._tracker, self._progress = tracker, progress
+        self._done = False
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is tracked."""
+        return self._tracker is not None
+
+    def keep_until(self, step: int) -> None:
+        """The lines of later steps are going to be written anew."""
+        self._do("keep_until", step)
+
+    def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """One line of the log."""
+        prefix = "train" if kind == "step" else kind
+        scalars = dict(_scalars(values, prefix))
+        if scalars:
+            self._do("scalars", step, scalars)
+
+    def parameters(self, plan: Mapping[str, Any]) -> None:
+        """The plan, as nested dictionaries."""
+        self._do("parameters", dict(_leaves(plan)))
+
+    def records(self, records: Iterable[Record]) -> None:
+        """What was measured, when all is done."""
+        found = tuple(records)
+        values = {r.id: float(r.value) for r in found if _is_number(r.value)}
+        texts = {r.id: r.value for r in found if isinstance(r.value, str)}
+        self._do("results", values, texts)
+        self._done = True
+
+    def close(self) -> None:
+        """Write what still waits."""
+        self._do("close", self._done)
+        self._tracker = None
+
+    def _do(self, what: str, *arguments: Any) -> None:
+        if self._tracker is None:
+            return
+        try:
+            getattr(self._tracker, what)(*arguments)
+        except Exception as error:  # whatever a foreign tool does, training goes on
+            self._tracker = None
+            reason = (str(error).splitlines() or [""])[0][:200]
+            self._progress.say(
+                f"Tracking stopped ({type(error).__name__}: {reason.rstrip('.')}); training goes "
+                "on, and log.jsonl has all of it."
+            )
+
+
+@contextmanager
+def tracking(name: str | None, folder: Path, progress: Progress) -> Iterator[Tracking]:
+    """Track the run in `folder` with the tracker called `name`; None tracks nothing."""
+    tracked = Tracking(None if name is None else _open(name, folder, progress), progress)
+    try:
+        yield tracked
+    finally:
+        tracked.close()
+
+
+def _open(name: str, folder: Path, progress: Progress) -> Tracker | None:
+    try:
+        tracker: Tracker = import_module(f"fathom.tracking.to_{name}").open_tracker(folder)
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        progress.say(f"Nothing is tracked: {name} cannot be used ({reason.rstrip('.')}).")
+        return None
+    return tracker
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _scalars(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    """The finite numbers of nested dictionaries, their keys joined with slashes."""
+    for key, value in values.items():
+        name = f"{prefix}/{key}"
+        if isinstance(value, Mapping):
+            yield from _scalars(value, name)
+        elif _is_number(value):
+            yield name, float(value)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """All values of nested dictionaries as texts, by dotted key."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
