@@ -13,7 +13,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks import ACTIVATIONS, FAMILIES, NetworkSpec, build, default_spec
 from fathom.networks.embeddings import PiecewiseNumbers
-from fathom.networks.vit import sincos
+from fathom.networks.vit import Attend, sincos
 
 ROWS = 2_000
 NUMBERS = NumbersBlock(("a", "b.c", "flat"), ((-1.0, 0.0, 0.5, 2.0), (-2.0, 2.0), (0.0,)))
@@ -315,6 +315,14 @@ def test_every_vit_keeps_the_promises_and_takes_smaller_pictures(changes):
     check_state(*networks, data)
     small = {"image": data["image"][:, :, ::2, ::2]}
     assert networks[0](small).shape == (4, 3)
+
+
+def test_attention_is_the_same_fused_and_by_hand(monkeypatch):
+    attend = Attend(3)
+    parts = [torch.randn(2, 7, 12, requires_grad=True) for _ in range(3)]
+    by_hand = attend(*parts)
+    monkeypatch.setattr(Attend, "SHORT", 0)
+    torch.testing.assert_close(attend(*parts), by_hand)
 
 
 def test_a_vit_tells_places_apart():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec import to_builtins
 
+from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
-from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS
+from fathom.data.augment import AugmentSpec
+from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS, _augmentation
 from fathom.planning.overrides import apply_settings, full_key, leaves, parse_settings
+from fathom.planning.probe import compiling_pays
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.replan import Pace
+from fathom.training.speed import Speed
 
 TREE = {"network": {"family": "mlp", "depth": 2}, "training": {"optimizer": {"name": "muon"}}}
 
@@ -91,3 +95,25 @@ def test_every_optimizer_has_defaults_of_its_own():
     for table in (PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS):
         assert set(table) == set(OPTIMIZERS)
         assert all(to_builtins(spec)["name"] == name for name, spec in table.items())
+
+
+@pytest.mark.parametrize(("left", "pays"), [(50.0, False), (400.0, True), (20.0, False)])
+def test_compiling_pays_only_where_its_time_comes_back(left, pays):
+    plain, compiled = Speed(0.10, 0.11, 9, 0.1), Speed(0.07, 0.08, 9, 30.0)
+    assert compiling_pays(plain, compiled, left) is pays
+    assert not compiling_pays(plain, Speed(0.099, 0.1, 9, 0.0), left)
+
+
+def test_photographs_are_changed_more_than_small_grey_pictures():
+    def of(channels: int, side: int) -> AugmentSpec:
+        block = ImageBlock(channels, side, side, (0.0,) * channels, (1.0,) * channels)
+        spec, why = _augmentation(InputSpec({"image": block}))
+        assert all(getattr(spec, field) for field in why)
+        return spec
+
+    assert of(1, 8) == AugmentSpec()
+    assert of(1, 28) == AugmentSpec(shift=1)
+    assert of(1, 64) == AugmentSpec(shift=3)
+    assert of(3, 64).zoom > 0
+    assert not of(3, 64).flip
+    assert _augmentation(InputSpec({})) == (AugmentSpec(), {})

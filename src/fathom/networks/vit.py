@@ -164,7 +164,13 @@ def sincos(
 
 
 class Attend(nn.Module):
-    """Scaled dot-product attention over `num_heads` heads, fused: nothing is learned in it."""
+    """Scaled dot-product attention over `num_heads` heads; nothing is learned in it.
+
+    It is fused, but for short sequences on a processor: there PyTorch's fused kernel takes nine
+    times as long backwards in bfloat16 as plain products (LOG.md).
+    """
+
+    SHORT = 512
 
     def __init__(self, num_heads: int) -> None:
         super().__init__()
@@ -176,7 +182,11 @@ class Attend(nn.Module):
         q, k, v = (
             x.view(len(x), x.shape[1], *heads).transpose(1, 2) for x in (query, key, value)
         )  # (B, heads, N, width / heads)
-        mixed: Tensor = F.scaled_dot_product_attention(q, k, v)
+        if q.device.type == "cpu" and q.shape[2] <= self.SHORT:
+            weights = (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(dim=3)
+            mixed: Tensor = weights.to(v.dtype) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)
         return mixed.transpose(1, 2).flatten(2)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+
+from fathom.core.blocks import InputSpec
 from fathom.data.augment import AugmentSpec
-from fathom.networks import FAMILIES, NetworkSpec, TabmSpec, default_spec
+from fathom.networks import FAMILIES, NetworkSpec, Reasons, TabmSpec, default_spec
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
@@ -34,6 +37,10 @@ CANDIDATES = ("mlp", "tabm")
 MEMBERS_EPOCHS = 2
 LEAST_STEPS = 150
 SHIFT = 20  # pictures are moved by up to a twentieth of their side
+# A photograph keeps its meaning under more: moved by a tenth, larger or smaller, in another light.
+PHOTO_SIDE = 48
+PHOTO_SHIFT, PHOTO_ZOOM, PHOTO_BRIGHTNESS, PHOTO_CONTRAST = 10, 0.2, 0.2, 0.3
+MANY_PICTURES, MOST_EPOCHS = 20_000, 150
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,8 @@ def defaults_for(
         else "AdamW learned as much from tables as Muon, and its steps are quicker."
     )
     why["training.batch_size"] = f"{batch_size} examples a step suit {rows:,} training examples."
-    side = min((min(b.height, b.width) for b in inputs.images.values()), default=0)
-    augmentation = AugmentSpec(shift=side // SHIFT)
-    if augmentation.shift:
-        why["augmentation.shift"] = "A picture moved by a little means the same."
+    augmentation, reasons = _augmentation(inputs)
+    why |= {f"augmentation.{field}": sentence for field, sentence in reasons.items()}
     smoothing = 0.05 if pictures and output.form == "classes" else 0.0
     epochs = _most_epochs(rows, batch_size, pictures, output.form)
     if isinstance(network, TabmSpec):
@@ -97,6 +102,28 @@ def _optimizer(name: str | None, pictures: bool, network: NetworkSpec) -> Optimi
     if name is None and isinstance(network, TabmSpec):
         return MEMBERS_OPTIMIZER
     return (PICTURES_OPTIMIZERS if pictures else TABLES_OPTIMIZERS)[name or "muon"]
+
+
+def _augmentation(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:
+    """How training pictures are changed, and why. Flips are decided by a trial later on."""
+    blocks = inputs.images.values()
+    side = min((min(b.height, b.width) for b in blocks), default=0)
+    if side >= PHOTO_SIDE and all(b.channels == 3 for b in blocks):
+        light = "A photograph taken in another light shows the same."
+        return AugmentSpec(
+            shift=side // PHOTO_SHIFT,
+            zoom=PHOTO_ZOOM,
+            brightness=PHOTO_BRIGHTNESS,
+            contrast=PHOTO_CONTRAST,
+        ), {
+            "shift": "A photograph moved by up to a tenth of its side shows the same.",
+            "zoom": "A photograph taken from nearer by or further off shows the same.",
+            "brightness": light,
+            "contrast": light,
+        }
+    shift = side // SHIFT
+    moved = "A picture moved by a little means the same."
+    return AugmentSpec(shift=shift), {"shift": moved} if shift else {}
 
 
 def _batch_size(rows: int, pictures: bool) -> int:
@@ -113,5 +140,7 @@ def _most_epochs(rows: int, batch_size: int, pictures: bool, form: str) -> int:
     A table is soon learned by heart, a number less soon than a class or several labels, a picture
     less soon still.
     """
-    epochs = 60 if pictures else 40 if form == "number" else 10
+    epochs = 40 if form == "number" else 10
+    if pictures:  # the fewer there are, the more often each is worth seeing, changed every time
+        epochs = int(np.clip(60 * (MANY_PICTURES / rows) ** 0.5, 60, MOST_EPOCHS))
     return max(epochs, ceil(LEAST_STEPS * batch_size / rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Progress
+from fathom.networks import ConvnetSpec
 from fathom.planning.draft import Draft
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import Plan
@@ -27,6 +29,8 @@ SHARE_OF_BUDGET = 0.04
 CLEARLY = 0.95
 # Slowest over median: two threads that wait for a core show in the spread.
 UNSTEADY = 3.0
+# Compiling takes up to a minute, in the probe and again in the run: shorter budgets do without.
+COMPILE_BUDGET = {"cuda": 180.0, "cpu": 1200.0}
 VALIDATION_PART, WARM_UP_PART = 1024, 64
 
 
@@ -77,6 +81,10 @@ def probe(
             told.append(_told(spec, timed))
             if timed.median < CLEARLY * timing.median:
                 best, timing = spec, timed
+    if _may_compile(what, draft, budget):
+        progress.advance(len(told), total, "timing the compiled network")
+        best, timing, why_compile = _compiled(what, best, timing, seconds, budget.remaining)
+        plan = changed(plan, why=plan.why | {"training.compile": why_compile})
     why = plan.why | {"training.precision": f"Milliseconds a step: {'; '.join(told)}."}
     speed = _speed(replace(what, training=best), timing, seconds)
     return speed, changed(plan, training=best, why=why)
@@ -91,6 +99,44 @@ def _speed(what: Supervised, timing: Timing, seconds: float) -> Speed:
     unsteady = timing.slowest > UNSTEADY * timing.median
     mean = _mean_seconds(what, timing.median, seconds)
     return Speed(mean, _predict_seconds(what), unsteady)
+
+
+def _may_compile(what: Supervised, draft: Draft, budget: Budget) -> bool:
+    """Whether torch.compile can pay: on a GPU, or under a long budget; see LOG.md.
+
+    On a processor it made the convnet slower. Pictures that grow would be compiled at each size.
+    """
+    kind = what.device.partition(":")[0]
+    # A table's family is still to be chosen; what one of them gains says nothing of the others.
+    unsettled = kind == "cpu" and not what.inputs.images
+    hopeless = kind == "cpu" and isinstance(what.network, ConvnetSpec)
+    long = budget.remaining >= COMPILE_BUDGET.get(kind, inf)
+    fixed = "training.compile" in draft.fixed
+    return long and not (hopeless or unsettled or fixed) and what.sizes is None
+
+
+def _compiled(
+    what: Supervised, spec: TrainingSpec, plain: Timing, seconds: float, left: float
+) -> tuple[TrainingSpec, Timing, str]:
+    """The spec with or without compiling, its timing, and why, with `left` seconds for the run."""
+    compiled = changed(spec, compile=True)
+    try:
+        timed = measure_speed(replace(what, training=compiled), seconds=seconds)
+    except RuntimeError as error:  # no compiler, or a network that it cannot take
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return spec, plain, f"The network could not be compiled here ({reason[:120]})."
+    told = (
+        f"Compiled, a step takes {1000 * timed.median:.1f} ms for {1000 * plain.median:.1f} ms, "
+        f"and the first one {timed.first:.0f} s"
+    )
+    if compiling_pays(plain, timed, left - timed.first):
+        return compiled, timed, f"{told}: it pays in the time that there is."
+    return spec, plain, f"{told}: it does not pay in the time that there is."
+
+
+def compiling_pays(plain: Timing, compiled: Timing, left: float) -> bool:
+    """Whether clearly more steps fit into `left` seconds once the first one has compiled."""
+    return (left - compiled.first) / compiled.median > left / (CLEARLY * plain.median)
 
 
 def _mean_seconds(what: Supervised, full: float, seconds: float) -> float:

@@ -48,12 +48,14 @@ class Trainable(Protocol):
 class Speed:
     """Seconds a step: the median and the slowest of `steps` timed ones, after warming up.
 
-    A slowest step far above the median says that something else wants the processor too.
+    `first` is what the very first step took, compiling included. A slowest step far above the
+    median says that something else wants the processor too.
     """
 
     median: float
     slowest: float
     steps: int
+    first: float = 0.0
 
 
 Inputs = dict[str, Tensor]
@@ -95,8 +97,10 @@ def measure_speed(
 
 def _timed(step: Callable[[], None], seconds: float) -> Speed:
     """Repeat `step` until the time is up. An update reads its loss: it is done when it returns."""
-    end = perf_counter() + seconds
+    begun = perf_counter()
+    end = begun + seconds
     step()
+    first = perf_counter() - begun
     if perf_counter() < end:
         step()  # seldom warm after one; but where steps are slow nobody should wait for more
     times: list[float] = []
@@ -104,4 +108,4 @@ def _timed(step: Callable[[], None], seconds: float) -> Speed:
         started = perf_counter()
         step()
         times.append(perf_counter() - started)
-    return Speed(float(np.median(times)), max(times), len(times))
+    return Speed(float(np.median(times)), max(times), len(times), first)
