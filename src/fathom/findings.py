@@ -18,7 +18,6 @@ from fathom.core.files import append_line, read_json, read_lines, write_json
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.record import Evidence, Record
-from fathom.data.hashing import copies, hash_inputs
 from fathom.evidence import Subject, gather
 from fathom.job import Job
 from fathom.planning.plan import InferencePlan, Plan, to_yaml
@@ -116,12 +115,11 @@ def _straddlers(outcome: Outcome) -> Array:
     given = prepared.raw.given_split
     if given is None or not (given == "test").any():
         return np.empty(0, dtype=np.int64)
-    hashes = hash_inputs(prepared.schema, prepared.raw.table)
-    copied = copies(prepared.schema, prepared.raw.table, hashes)
     test = prepared.examples["test"].rows
     others = [prepared.examples[name].rows for name in SPLIT_NAMES if name != "test"]
-    known = hashes[np.concatenate(others)]
-    found: Array = np.flatnonzero(np.isin(hashes[test], known) & copied[test])
+    assert prepared.audit.repeats is not None
+    exactly, nearly = prepared.audit.repeats.known(test, np.concatenate(others))
+    found: Array = np.flatnonzero(exactly | nearly)
     return found
 
 

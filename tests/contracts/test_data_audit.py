@@ -84,7 +84,7 @@ def test_a_rare_class_and_few_rows_raise_no_alarm():
     frame["y"] = np.where(np.arange(300) < 6, "fraud", "fine")
     frame["amount"] = np.where(np.arange(300) < 6, 9.0, frame["b"])
     assert audited(frame).leaks == ()
-    assert by_id(audited(toy(25)))["data.leak"].status == "not_applicable"
+    assert by_id(audited(toy(15)))["data.leak"].status == "not_applicable"
 
 
 def test_leaks_are_not_looked_for_in_test_targets():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,19 @@ from fathom.data.parallel import WAITING, in_order
 from fathom.data.table import Column, Table
 
 IMPROBABLE = 0.01  # expected chance repeats of a row, below which a repeat is taken as a copy
+_STEP = 0x9E3779B97F4A7C15
+_MISSING = np.uint64(0x5851F42D4C957F2D)
 
 
 def hash_inputs(schema: Schema, table: Table) -> Array:
-    """A hash of all input values of each row, (n,) uint64; equal inputs have equal hashes."""
-    frame = pd.DataFrame({str(i): _key(f, table[f.name]) for i, f in enumerate(schema.inputs)})
-    hashes: Array = pd.util.hash_pandas_object(frame, index=False).to_numpy(dtype=np.uint64)
-    return hashes
+    """A hash of all input values of each row, (n,) uint64; equal inputs have equal hashes.
+
+    Column by column, so that a large table is never held twice.
+    """
+    total = np.zeros(len(table), dtype=np.uint64)
+    for place, field in enumerate(schema.inputs):
+        total += mixed(keys(field, table[field.name]), place)
+    return total
 
 
 def copies(schema: Schema, table: Table, hashes: Array) -> Array:
@@ -32,31 +38,60 @@ def copies(schema: Schema, table: Table, hashes: Array) -> Array:
     times; only rows expected less than 0.01 times count as copies. In a table of a few coarse
     columns, equal rows are different cases that look alike. Equal pictures are always copies.
     """
-    _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    repeated: Array = counts[inverse] > 1
+    repeated = repeats_in(hashes)
     rows = np.flatnonzero(repeated)
     if not len(rows) or schema.of_kind("image"):
         return repeated
     log_expected = np.full(len(rows), np.log(len(hashes)))
     for field in schema.inputs:
-        codes, _ = pd.factorize(_key(field, table[field.name]), use_na_sentinel=False)
-        shares = np.bincount(codes) / len(codes)
-        log_expected += np.log(shares[codes[rows]])
+        log_expected += np.log(shares(keys(field, table[field.name]), rows))
     improbable = np.zeros(len(hashes), dtype=bool)
     improbable[rows] = log_expected < np.log(IMPROBABLE)
     return improbable
 
 
-def _key(field: Field, column: Column) -> Any:
-    """A column in its canonical form, hashable value by value."""
+def repeats_in(hashes: Array) -> Array:
+    """Mask (n,): values that stand several times."""
+    ranked = np.sort(hashes)
+    several = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    if not len(several):
+        return np.zeros(len(hashes), dtype=bool)
+    places = np.searchsorted(several, hashes).clip(max=len(several) - 1)
+    return np.asarray(several[places] == hashes)
+
+
+def shares(values: Array, rows: Array) -> Array:
+    """How frequent the values of some rows (m,) are among all (n,), as shares."""
+    asked, places = np.unique(values[rows], return_inverse=True)
+    found = np.searchsorted(asked, values).clip(max=len(asked) - 1)
+    counts = np.bincount(found[asked[found] == values], minlength=len(asked))
+    return np.asarray(counts[places] / len(values))
+
+
+def mixed(values: Array, place: int) -> Array:
+    """Keys (n,) uint64 scattered over all bits, otherwise for each column (SplitMix64)."""
+    x = values + np.uint64(_STEP * (place + 1) % 2**64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def keys(field: Field, column: Column, coarse: Callable[[Array], Array] | None = None) -> Array:
+    """One number for each value of a column, (n,) uint64; `coarse` simplifies what is hashed:
+    numbers (n,) float64, or distinct texts (k,) object.
+    """
     if field.kind == "image":
         return hash_pictures(column)
     if not isinstance(column, pd.Series):
         return _hash_arrays(column)
     if field.kind == "number":
-        return cells.numbers(column)
+        values = cells.numbers(column)
+        values = (coarse(values) if coarse else values) + 0.0  # there is one zero
+        return np.where(np.isnan(values), _MISSING, values.view(np.uint64))
     codes, distinct = cells.codes_and_texts(column)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(distinct, dtype=object))
+    texts = coarse(distinct) if coarse else distinct
+    of_texts = pd.util.hash_array(texts, categorize=False) if len(texts) else np.empty(0, np.uint64)
+    return np.append(of_texts, _MISSING)[codes]
 
 
 def hash_pictures(column: Column) -> Array:

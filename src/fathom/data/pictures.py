@@ -120,7 +120,7 @@ def encode_pictures(
     work = _Work(column, statistics, progress or Silent(), budget)
     if not digest or not isinstance(column, pd.Series) or not len(column):
         return work.in_memory()
-    key = cache.key_of(digest, _names(column), _form(statistics))
+    key = cache.key_of(digest, names_of(column), _form(statistics))
     found = cache.find(key, work.shape)
     large = math.prod(work.shape) > cache.above()
     if found is None:
@@ -216,7 +216,7 @@ def foresee(column: Column, digest: str, budget: Budget) -> None:
     """
     if not isinstance(column, pd.Series) or not len(column):
         return
-    if cache.holds(cache.key_of(digest, _names(column), "").content):
+    if cache.holds(cache.key_of(digest, names_of(column), "").content):
         return
     size = ImageStatistics(DEFAULT_SIZE, DEFAULT_SIZE, 3, (0.0,) * 3, (1.0,) * 3)
     work = len(column) + min(len(column), FILE_SAMPLE)  # the statistics come before
@@ -233,7 +233,7 @@ def foresee(column: Column, digest: str, budget: Budget) -> None:
     _require_time(len(column), seconds, before, spent)
 
 
-def _names(column: pd.Series[Any]) -> list[str]:
+def names_of(column: pd.Series[Any]) -> list[str]:
     """The files of a column below the folder that they have in common; of bytes their SHA-256."""
     paths = [cell for cell in column if isinstance(cell, str)]
     try:

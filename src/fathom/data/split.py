@@ -1,7 +1,8 @@
 """Splitting: train, validation, calibration and test rows, so that nothing leaks between them.
 
 Given splits are never altered. What is missing is cut: stratified by class (or by tenths of a
-number), with groups and copies of a row on one side, or along the time that orders the rows.
+number), with groups, copies and near duplicates of a row on one side, or along the time that
+orders the rows.
 A split is a pure function of data and seed.
 """
 
@@ -12,18 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
-from fathom.data.hashing import copies, hash_inputs
 from fathom.data.labels import strata as label_strata
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
+from fathom.data.repeats import Repeats, components, find_repeats
 
 PARTS = ("train", "validation", "calibration", "test")
 SMALL = 2000  # below this many rows, a larger share is needed to measure anything
@@ -59,8 +58,8 @@ class Splits:
         return Splits(**kept, how=f"{_sizes(kept)}; {way}; {why}.")
 
 
-def split(raw: Raw, schema: Schema, *, seed: int) -> Splits:
-    """Positions of every row of `raw` in exactly one part.
+def split(raw: Raw, schema: Schema, *, seed: int, repeats: Repeats | None = None) -> Splits:
+    """Positions of every row of `raw` in exactly one part. `repeats` are found where not given.
 
     Raises DataError where groups or times are too few to make the parts that are missing.
     """
@@ -72,7 +71,9 @@ def split(raw: Raw, schema: Schema, *, seed: int) -> Splits:
     if order is not None:
         way = _cut_by_order(raw, order, part, wanted)
     else:
-        way = _cut_by_units(raw, schema, part, wanted, seed)
+        if repeats is None:
+            repeats = find_repeats(raw, schema, seed=seed)
+        way = _cut_by_units(raw, schema, part, wanted, seed=seed, repeats=repeats)
     how = _sentence(raw, part, wanted, way)
     rows = {name: np.flatnonzero(part == name) for name in PARTS}
     return Splits(**rows, how=how)
@@ -84,11 +85,13 @@ def part_sizes(rows: int, wanted: Sequence[str]) -> dict[str, int]:
     return {p: max(1, min(round(shares[p] * rows), CAPS[p])) for p in wanted}
 
 
-def _cut_by_units(raw: Raw, schema: Schema, part: Array, wanted: list[str], seed: int) -> str:
+def _cut_by_units(
+    raw: Raw, schema: Schema, part: Array, wanted: list[str], *, seed: int, repeats: Repeats
+) -> str:
     """Assign `wanted` parts in place: whole units, systematically along the strata."""
     pool = np.flatnonzero(part == "train")
     within = raw.take(pool)
-    units, way = _units(within, schema)
+    units, way = _units(within, schema, repeats.take(pool))
     strata = _strata(within, schema)
     sizes = np.bincount(units)
     _require_units(raw, schema, len(sizes), wanted)
@@ -156,36 +159,45 @@ def _strata(raw: Raw, schema: Schema) -> Array:
     return np.asarray(ranks * bins // max(1, len(values)), dtype=np.int64)
 
 
-def _units(raw: Raw, schema: Schema) -> tuple[Array, str]:
+def _units(raw: Raw, schema: Schema, repeats: Repeats) -> tuple[Array, str]:
     """The unit that each row belongs to, int64 codes without gaps, and how to say it."""
-    hashes = hash_inputs(schema, raw.table)
-    copied = copies(schema, raw.table, hashes)
-    rows = np.arange(len(raw), dtype=np.int64)
-    of_copies = rows.copy()
-    of_copies[copied] = len(raw) + pd.factorize(hashes[copied])[0]
-    how_copies = f"; {int(copied.sum()):,} rows that are copies of others kept together"
+    how_repeats = _how_repeats(repeats)
     group = next((f for f in schema.fields if f.role == "group"), None)
     if group is None:
-        return _codes(of_copies), how_copies if copied.any() else ""
+        return repeats.units, how_repeats
+    rows = np.arange(len(raw), dtype=np.int64)
     of_groups = rows.copy()
     codes, _ = cells.codes_and_texts(cells.scalars(raw.table, group.name))
     of_groups[codes >= 0] = len(raw) + codes[codes >= 0]  # a row without a group stands alone
+    of_groups = _codes(of_groups)
     how = f"; rows of one {group.name} kept together"
-    joined = _joined(_codes(of_groups), _codes(of_copies))
-    if copied.any() and np.bincount(joined).max() <= max(
-        np.bincount(_codes(of_groups)).max(), len(raw) // 10
+    joined = _joined(of_groups, repeats.units)
+    if how_repeats and np.bincount(joined).max() <= max(
+        np.bincount(of_groups).max(), len(raw) // 10
     ):
-        return joined, how + how_copies
-    return _codes(of_groups), how
+        return joined, how + how_repeats
+    return of_groups, how
+
+
+def _how_repeats(repeats: Repeats) -> str:
+    together = (np.bincount(repeats.units) > 1)[repeats.units]
+    near = int((together & ~repeats.copied).sum())
+    kept = []
+    if repeats.copied.any():
+        kept.append(f"{int(repeats.copied.sum()):,} rows that are copies of others")
+    if near:
+        kept.append(f"{near:,} near duplicates")
+    how = f"; {' and '.join(kept)} kept together" if kept else ""
+    if not repeats.near.searched:
+        how += "; near duplicates not looked for"
+    return how
 
 
 def _joined(first: Array, second: Array) -> Array:
     """Connected components of two partitions of the rows."""
     offset = int(first.max()) + 1
-    total = offset + int(second.max()) + 1
-    edges = coo_matrix((np.ones(len(first)), (first, second + offset)), shape=(total, total))
-    _, component = connected_components(edges, directed=False)
-    return _codes(component[first])
+    nodes = np.arange(offset + int(second.max()) + 1)
+    return _codes(components(nodes, np.stack([first, second + offset], axis=1))[first])
 
 
 def _codes(labels: Array) -> Array:

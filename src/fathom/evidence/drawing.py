@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from fathom.core.examples import Examples
-from fathom.core.prediction import Array
+from fathom.data.data_uri import data_uri
 from fathom.evidence.subject import Subject
 
-SIDE = 96  # pixels: smaller pictures are enlarged to about this, each pixel a sharp square
-LARGEST = 256
+__all__ = ["data_uri", "picture_of", "row_of", "text_of"]
+
 COLUMNS = 12  # of a row that is shown: more does not fit a page
 LENGTH = 80  # characters of one cell
-
-
-def data_uri(pixels: Array) -> str:
-    """A picture (C, H, W) uint8 with one or three channels as a PNG data URI."""
-    channels = pixels if len(pixels) in (1, 3) else pixels[:1]
-    array = np.moveaxis(channels, 0, -1)
-    picture = Image.fromarray(np.ascontiguousarray(array[..., 0] if len(channels) == 1 else array))
-    factor = max(1, round(SIDE / max(picture.size)))
-    if factor > 1:
-        size = (picture.width * factor, picture.height * factor)
-        picture = picture.resize(size, Image.Resampling.NEAREST)
-    picture.thumbnail((LARGEST, LARGEST))
-    file = io.BytesIO()
-    picture.save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def picture_of(subject: Subject, examples: Examples, position: int) -> str | None:

@@ -28,7 +28,10 @@ PLAN_FORMAT = 1
 
 
 class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is read, and how its columns are used. `digest` is the content's SHA-256."""
+    """What is read, and how its columns are used. `digest` is the content's SHA-256.
+
+    `near_duplicates`: whether near duplicates were looked for, to keep them on one side of splits.
+    """
 
     source: str
     target: str | tuple[str, ...]
@@ -42,6 +45,7 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     image_size: int | None = None
     rows: int = 0
     digest: str = ""
+    near_duplicates: bool = True
 
 
 class TaskPlan(Struct, frozen=True, forbid_unknown_fields=True):

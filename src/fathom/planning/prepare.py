@@ -27,6 +27,7 @@ from fathom.data.pictures import foresee
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.read import read
+from fathom.data.repeats import find_repeats
 from fathom.data.split import Splits, split
 from fathom.planning.request import Request
 
@@ -50,13 +51,19 @@ class Prepared:
     unreadable: Mapping[int, str] = field(default_factory=dict)
 
     @property
+    def near_searched(self) -> bool:
+        """Whether near duplicates were looked for."""
+        repeats = self.audit.repeats
+        return repeats is not None and repeats.near.searched
+
+    @property
     def records(self) -> tuple[Record, ...]:
         """What the audit found."""
         return self.audit.records
 
 
-def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Raw, Schema, Audit]:
-    """Read, infer and audit; nothing is learned yet."""
+def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Raw, Schema]:
+    """Read and infer; nothing is learned yet."""
     progress.stage("reading")
     raw = read(request.source, test=request.test, target=request.target, progress=progress)
     folded = fold_labels(raw, request.target, request.task)
@@ -80,10 +87,35 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     raw = drop_unusable(find_pictures(raw, schema, progress), schema)
     for pictures in schema.of_kind("image"):
         foresee(raw.table[pictures.name], raw.digest, budget)
+    return raw, schema
+
+
+def part_and_audit(
+    request: Request, raw: Raw, schema: Schema, budget: Budget, progress: Progress
+) -> tuple[Splits, Audit]:
+    """Split, with repeats on one side, and audit: leaks are looked for in training rows alone."""
     progress.stage("auditing")
+    repeats = find_repeats(
+        raw,
+        schema,
+        seed=request.seed,
+        wanted=request.near_duplicates,
+        budget=budget,
+        progress=progress,
+    )
+    splits = split(raw, schema, seed=request.seed, repeats=repeats)
     # Even where nothing is left of the budget a leak must not pass.
     seconds = max(_AUDIT_LEAST_SECONDS, AUDIT_SHARE * budget.seconds)
-    return raw, schema, audit(raw, schema, seed=request.seed, budget=Budget(seconds))
+    found = audit(
+        raw,
+        schema,
+        seed=request.seed,
+        budget=Budget(seconds),
+        training=splits.train,
+        repeats=repeats,
+        progress=progress,
+    )
+    return splits, found
 
 
 def _with_reason(schema: Schema, reason: str) -> Schema:
@@ -141,9 +173,9 @@ def prepare(
     request: Request, budget: Budget, progress: Progress, *, refuse: bool = True
 ) -> Prepared:
     """All that comes before a plan. Raises DataError, and LeakError unless `refuse` is off."""
-    raw, schema, found = understand(request, budget, progress)
+    raw, schema = understand(request, budget, progress)
+    splits, found = part_and_audit(request, raw, schema, budget, progress)
     refuse_leaks(found, request.allow_leaks or not refuse)
-    splits = split(raw, schema, seed=request.seed)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
     raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")

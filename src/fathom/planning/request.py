@@ -38,6 +38,7 @@ class Request:
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     allow_leaks: bool = False
     image_size: int | None = None
+    near_duplicates: bool | None = None
     seed: int = 0
     budget_seconds: float | None = None
     steps: int | None = None
@@ -69,6 +70,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     steps: int | None
     settings: dict[str, Any]
     tune: int | None = None
+    near_duplicates: bool | None = None
     format_version: int = REQUEST_FORMAT
 
     def differences(self, now: Asked) -> list[str]:
@@ -97,6 +99,7 @@ def asked_of(request: Request, plan_file: Path | None) -> Asked:
         steps=request.steps,
         settings=dict(request.settings),
         tune=request.tune,
+        near_duplicates=request.near_duplicates,
     )
 
 
@@ -108,6 +111,7 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
         k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)
     }
     size = rest.pop("image_size", rest.pop("data.image_size", None))
+    near = rest.pop("near_duplicates", rest.pop("data.near_duplicates", None))
     if "steps" in rest or "training.steps" in rest:
         options["steps"] = convert(
             rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
@@ -117,7 +121,14 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
         raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
-    return Request(source, kinds=checked_kinds, image_size=checked_size, settings=rest, **options)
+    return Request(
+        source,
+        kinds=checked_kinds,
+        image_size=checked_size,
+        near_duplicates=convert(near, bool | None, "data.near_duplicates"),
+        settings=rest,
+        **options,
+    )
 
 
 def one_or_more(target: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
@@ -169,6 +180,7 @@ def repeat_request(
         kinds=data.kinds,
         allow_leaks=data.allow_leaks,
         image_size=data.image_size,
+        near_duplicates=data.near_duplicates,
         seed=plan.seed,
         budget_seconds=plan.budget_seconds,
         device=device,
@@ -177,7 +189,13 @@ def repeat_request(
 
 
 def data_plan(
-    request: Request, *, target: str | tuple[str, ...], task: TaskName, rows: int, digest: str
+    request: Request,
+    *,
+    target: str | tuple[str, ...],
+    task: TaskName,
+    rows: int,
+    digest: str,
+    near_duplicates: bool,
 ) -> DataPlan:
     """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
     return DataPlan(
@@ -193,6 +211,7 @@ def data_plan(
         image_size=request.image_size,
         rows=rows,
         digest=digest,
+        near_duplicates=near_duplicates,
     )
 
 

@@ -175,6 +175,7 @@ def _plan(
             task=prepared.schema.task,
             rows=len(prepared.raw.table),
             digest=prepared.raw.digest,
+            near_duplicates=prepared.near_searched,
         ),
         task=draft.task,
         network=draft.network,

@@ -38,7 +38,7 @@ SURE = {
     "regression": 0.995,
 }  # what the interval's lower end must reach
 SUSPECT = 0.97  # worth a word, not a stop
-MINIMUM_ROWS = 30
+MINIMUM_ROWS = 18  # of 30 rows in all, so many train
 MINIMUM_CLASS = 5  # rows of a class, below which it says nothing
 NAMES = {
     "classification": "balanced accuracy",
@@ -73,10 +73,24 @@ class Score:
         return self.one_to_one or (self.value >= PERFECT[task] and self.low >= SURE[task])
 
 
-def find_leaks(raw: Raw, schema: Schema, *, seed: int, budget: Budget, progress: Progress) -> Leaks:
-    """Score the scalar inputs one by one on at most 20,000 training rows."""
+def find_leaks(
+    raw: Raw,
+    schema: Schema,
+    *,
+    seed: int,
+    budget: Budget,
+    progress: Progress,
+    training: Array | None = None,
+) -> Leaks:
+    """Score the scalar inputs one by one on at most 20,000 of the rows `training`.
+
+    By default those are the rows that are given to train on, or all where no split is given.
+    """
+    if training is None:
+        given = raw.given_split
+        training = np.arange(len(raw)) if given is None else np.flatnonzero(given == "train")
     fields = schema.of_kind("number", "category", "boolean", "time")
-    rows = _rows(raw, seed)
+    rows = numpy_generator(seed, "leaks", "rows").permutation(training)[:SAMPLE]
     if not fields or len(rows) < MINIMUM_ROWS:
         reason = (
             f"Leaks are looked for from {MINIMUM_ROWS} training rows on; there are {len(rows)}."
@@ -94,13 +108,6 @@ def find_leaks(raw: Raw, schema: Schema, *, seed: int, budget: Budget, progress:
         scores.append(_score(sample, schema, field, target, folds))
         progress.advance(done + 1, len(fields), field.name)
     return _leaks(schema, scores, len(fields), len(rows))
-
-
-def _rows(raw: Raw, seed: int) -> Array:
-    rows = np.arange(len(raw))
-    if raw.given_split is not None:
-        rows = np.flatnonzero(raw.given_split == "train")
-    return numpy_generator(seed, "leaks", "rows").permutation(rows)[:SAMPLE]
 
 
 def _score(raw: Raw, schema: Schema, field: Field, target: Array, folds: Array) -> Score:

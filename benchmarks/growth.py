@@ -1,0 +1,113 @@
+"""What a mixed table costs as it grows: seconds by stage, and the most memory in use.
+
+    python benchmarks/growth.py                        10k, 100k, 1M and 3M rows
+    python benchmarks/growth.py --rows 10000 --budget 30s
+
+Each table (10 numbers, 5 categories, a share of cells missing, two classes) is made from a seed in
+a folder for the time being, and `fathom fit` runs on it in a process of its own, as a user runs it.
+Results are added to benchmarks/results/growth.jsonl. One heavy job at a time, or the figures mean
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fathom.planning.environment import describe_environment
+
+RESULTS = Path(__file__).parent / "results" / "growth.jsonl"
+BUDGETS = {10_000: "60s", 100_000: "60s", 1_000_000: "120s", 3_000_000: "300s"}
+CHUNK = 250_000
+MISSING = 0.05
+# What the budget is for; everything else should take a fifth of it at most.
+WORK = ("fitting baselines", "training", "measuring the evidence")
+
+
+def chunk_of(rows: int, generator: np.random.Generator) -> pd.DataFrame:
+    """Rows of the table: the class follows from some numbers and categories, with noise."""
+    numbers = generator.normal(size=(rows, 10))
+    numbers[:, 3:6] = np.exp(numbers[:, 3:6])
+    sizes = (2, 5, 12, 40, 200)
+    codes = [np.minimum(generator.geometric(min(0.5, 3 / k), rows), k) - 1 for k in sizes]
+    logit = numbers[:, 0] + np.sin(2 * numbers[:, 1]) + 0.5 * numbers[:, 3] - 0.3 * codes[1]
+    logit += np.where(codes[2] % 3 == 0, 1.0, -0.5) * numbers[:, 2]
+    frame = pd.DataFrame(numbers.round(5), columns=[f"number_{i}" for i in range(10)])
+    frame[["number_8", "number_9"]] = (10 * frame[["number_8", "number_9"]]).round()
+    for k, code in zip(sizes, codes, strict=True):
+        frame[f"category_{k}"] = np.array([f"value {i}" for i in range(k)], dtype=object)[code]
+    frame = frame.mask(generator.random(frame.shape) < MISSING)
+    noisy = logit + generator.logistic(size=rows)
+    frame["outcome"] = np.where(noisy > 0.5, "yes", "no")
+    return frame
+
+
+def write_table(path: Path, rows: int) -> None:
+    """The table as CSV, in pieces, so that making it takes little memory."""
+    generator = np.random.default_rng(rows)
+    for start in range(0, rows, CHUNK):
+        frame = chunk_of(min(CHUNK, rows - start), generator)
+        frame.to_csv(path, index=False, mode="w" if not start else "a", header=not start)
+
+
+def run_once(table: Path, budget: str, out: str) -> tuple[dict[str, Any], float, int]:
+    """Run the command; its story, the seconds of the whole process and its peak memory in bytes."""
+    command = [sys.executable, "-m", "fathom", "fit", str(table), "--target", "outcome"]
+    started = time.perf_counter()
+    process = subprocess.Popen([*command, "--budget", budget, "--out", out])
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with status {status}.")
+    story = json.loads(next(Path(out).glob("*/story.json")).read_text())
+    scale = 1 if sys.platform == "darwin" else 1024
+    return story, seconds, used.ru_maxrss * scale
+
+
+def measure(rows: int, budget: str) -> None:
+    """Run one size; print and keep what came out."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / f"rows-{rows}.csv"
+        write_table(table, rows)
+        story, seconds, memory = run_once(table, budget, f"{folder}/runs")
+    stages: dict[str, float] = story["stages"]
+    other = seconds - sum(stages.get(name, 0.0) for name in WORK)
+    line = {
+        "date": date.today().isoformat(),
+        "rows": rows,
+        "budget": budget,
+        "process_seconds": round(seconds, 1),
+        "stages": stages,
+        "share_outside_work": round(other / story["budget_seconds"], 3),
+        "peak_memory_bytes": memory,
+        "environment": describe_environment("cpu"),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps({k: v for k, v in line.items() if k != "environment"}), flush=True)
+
+
+def main() -> None:
+    """Measure the sizes asked for, one after the other."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--budget", help="for every size; by default it grows with the rows")
+    arguments = parser.parse_args()
+    for rows in arguments.rows:
+        measure(rows, arguments.budget or BUDGETS.get(rows, "120s"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Pictures that are nearly the same: saved anew, scaled, brightened, cropped, mirrored, turned.
+
+A perceptual hash only nominates a pair. It is confirmed by pixels: the fine structure of both
+pictures must agree far better than that of either with other pictures of the set (after the ratio
+test of Lowe, Distinctive Image Features, 2004), so that a set in which all look alike (digits,
+shoes, X-rays) joins no more than any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fathom.core.prediction import Array
+from fathom.core.randomness import numpy_generator
+from fathom.data.perceptual import (
+    COARSE,
+    COUNT,
+    FINE,
+    SIDE,
+    codes_of,
+    frequencies,
+    nominated,
+    upright,
+)
+
+CHUNK = 2048
+CLOSER = 0.05  # of the distance to the pictures around: two are one picture up to here
+FARTHEST = 0.06  # 1 - correlation of the fine structure, whatever the others look like
+LENIENT = 4.0  # times as far may two pictures be in their sketches to be looked at pixel by pixel
+REFERENCES = 512  # other pictures, drawn at random, to which a pair's distance is compared
+AROUND = 0.02  # of them lie nearer than the distance that counts as usual
+CROPPED = 0.97  # of a side that is left when the rim is cut off
+MOST_PAIRS = 100_000  # pairs that are looked at, the most alike first
+MOST_CROPS = 10_000  # pairs that are tried with other crops, the most alike first
+
+
+def _blur(width: float) -> Array:
+    """A Gaussian along one side, (32, 32), that sums to one at the rim as well."""
+    places = np.arange(SIDE)
+    weights = np.exp(-0.5 * np.square((places[:, None] - places[None]) / width))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _window(length: float, start: float) -> Array:
+    """A matrix (32, 32) that stretches a part of a side over all of it, between pixels."""
+    places = np.clip(start * SIDE + (np.arange(SIDE) + 0.5) * length - 0.5, 0, SIDE - 1)
+    left = np.minimum(places.astype(np.int64), SIDE - 2)
+    matrix = np.zeros((SIDE, SIDE), dtype=np.float32)
+    matrix[np.arange(SIDE), left] = 1 - (places - left)
+    matrix[np.arange(SIDE), left + 1] += places - left
+    return matrix
+
+
+_NARROW, _WIDE, _WHOLE = _blur(FINE), _blur(COARSE), np.eye(SIDE, dtype=np.float32)
+_WINDOWS = tuple(_window(CROPPED, o * (1 - CROPPED)) for o in (0.0, 0.5, 1.0))
+
+
+def structure(pictures: Array, down: Array = _WHOLE, across: Array = _WHOLE) -> Array:
+    """The fine structure of grey pictures (n, 32, 32), (n, 1024) float32 of length 1, or 0s.
+
+    A difference of Gaussians leaves out brightness and broad shapes, which different pictures of a
+    kind share, and the noise of compression; the length of 1 leaves out contrast. `down` and
+    `across` stretch a window of the pictures first.
+    """
+    bands = _both_ways(pictures, _NARROW @ down, _NARROW @ across)
+    bands -= _both_ways(pictures, _WIDE @ down, _WIDE @ across)
+    bands -= bands.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(bands, axis=1, keepdims=True)
+    bands *= (lengths > 1.0) / np.maximum(lengths, 1e-6)
+    return bands
+
+
+def _both_ways(pictures: Array, down: Array, across: Array) -> Array:
+    """`down @ picture @ across.T` of each, transposed and flat: large products are quick ones."""
+    rows = pictures.reshape(-1, SIDE).astype(np.float32) @ across.T
+    columns = rows.reshape(-1, SIDE, SIDE).swapaxes(1, 2).reshape(-1, SIDE)
+    return np.asarray((columns @ down.T).reshape(len(pictures), -1))
+
+
+def near_pictures(small: Array, seed: int = 0) -> Array:
+    """Pairs (m, 2) int64 of nearly equal pictures among small grey ones (n, 32, 32) uint8."""
+    sketches, standing = _sketches(small)
+    rows = np.sort(numpy_generator(seed, "near duplicates").permutation(len(small))[:REFERENCES])
+    as_they_are = _alike(sketches, 2, rows)
+    turned_pairs = _alike(standing, 1, rows)
+    references = structure(small[rows])
+    plain = _confirmed(small, as_they_are, references, range(1))
+    other = _confirmed(small, turned_pairs, references, range(1, 8))
+    both = np.concatenate([plain, other])
+    _, first = np.unique(_keys(both), return_index=True)
+    return both[first]
+
+
+def _sketches(small: Array) -> tuple[Array, Array]:
+    """Frequencies of each picture and of what is left without its rim (2n, 63), in turn; and of
+    the pictures stood upright (n, 63).
+    """
+    whole = np.empty((len(small), 2, COUNT), dtype=np.float32)
+    standing = np.empty((len(small), COUNT), dtype=np.float32)
+    for start in range(0, len(small), CHUNK):
+        part = small[start : start + CHUNK]
+        end = start + len(part)
+        whole[start:end, 0] = frequencies(part)
+        middle = _both_ways(part, _WINDOWS[1], _WINDOWS[1]).reshape(-1, SIDE, SIDE)
+        whole[start:end, 1] = frequencies(middle.swapaxes(1, 2))
+        standing[start:end] = upright(whole[start:end, 0])
+    return whole.reshape(-1, COUNT), standing
+
+
+def _alike(sketches: Array, entries: int, rows: Array) -> Array:
+    """Pairs (m, 2) of pictures that hashes nominate and whose sketches agree, the nearest first.
+
+    `sketches` has `entries` rows a picture; `rows` are the pictures of reference.
+    """
+    most = LENIENT * _allowed(sketches, sketches[rows * entries])
+    found, ratios = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
+    for every in nominated(codes_of(sketches)):
+        pairs = every[every[:, 0] // entries != every[:, 1] // entries]
+        owners = pairs // entries
+        apart = 1.0 - np.einsum("nd,nd->n", sketches[pairs[:, 0]], sketches[pairs[:, 1]])
+        ratio = apart / most[pairs].min(axis=1)
+        found.append(np.sort(owners[ratio <= 1.0], axis=1))
+        ratios.append(ratio[ratio <= 1.0])
+    ranked = np.argsort(np.concatenate(ratios), kind="stable")
+    nearest = np.concatenate(found)[ranked]
+    _, first = np.unique(_keys(nearest), return_index=True)
+    return nearest[np.sort(first)[:MOST_PAIRS]]
+
+
+def _allowed(vectors: Array, references: Array) -> Array:
+    """How far each of some rows of length 1 may be from a picture that is nearly the same, (n,).
+
+    That is a small part of how far it is from the nearest few in a hundred of the references.
+    """
+    rank = min(max(3, int(np.ceil(AROUND * len(references)))), len(references) - 1)
+    around = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), CHUNK):
+        apart = 1.0 - vectors[start : start + CHUNK] @ references.T
+        around[start : start + CHUNK] = np.partition(apart, rank, axis=1)[:, rank]
+    return np.asarray(np.minimum(CLOSER * around, FARTHEST))
+
+
+def _confirmed(small: Array, pairs: Array, references: Array, turns: range) -> Array:
+    """Those of the pairs whose structure agrees in one of the orientations `turns`.
+
+    Where they are taken as they are, what is left without a rim may agree as well.
+    """
+    members, places = np.unique(pairs, return_inverse=True)
+    parts = [small[members[s : s + CHUNK]] for s in range(0, len(members), CHUNK)]
+    around = [np.empty(0), *(_allowed(structure(part), references) for part in parts)]
+    most = np.concatenate(around)[places.reshape(-1, 2)].min(axis=1, initial=np.inf)
+    apart = _distances(small, pairs, [(_WHOLE, _WHOLE, turn) for turn in turns])
+    if 0 in turns:
+        left = np.flatnonzero(apart > most)[:MOST_CROPS]
+        windows = [(down, across, 0) for down in _WINDOWS for across in _WINDOWS]
+        for way in (pairs[left], pairs[left, ::-1]):
+            apart[left] = np.minimum(apart[left], _distances(small, way, windows))
+    return np.asarray(pairs[apart <= most])
+
+
+def _distances(small: Array, pairs: Array, changes: Sequence[tuple[Array, Array, int]]) -> Array:
+    """1 - correlation of the structures of each pair, (m,), in the best of the changes.
+
+    A change is a window down and across, and an orientation, of the second picture.
+    """
+    apart = np.ones(len(pairs), dtype=np.float32)
+    for start in range(0, len(pairs), CHUNK):
+        first, second = (small[p] for p in pairs[start : start + CHUNK].T)
+        found = structure(first)
+        for down, across, turn in changes:
+            changed = structure(turned(second, turn), down, across)
+            alike = np.einsum("nd,nd->n", found, changed)
+            apart[start : start + CHUNK] = np.minimum(apart[start : start + CHUNK], 1.0 - alike)
+    return apart
+
+
+def turned(pictures: Array, turn: int) -> Array:
+    """Pictures (n, S, S) in one of the 8 orientations: quarter turns, mirrored from the fourth."""
+    mirrored = pictures[:, :, ::-1] if turn >= 4 else pictures
+    return np.rot90(mirrored, turn % 4, axes=(1, 2))
+
+
+def _keys(pairs: Array) -> Array:
+    """One number for each pair, in the order of the pairs."""
+    keys: Array = pairs[:, 0] << 32 | pairs[:, 1]
+    return keys
