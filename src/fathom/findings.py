@@ -88,6 +88,7 @@ def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
         line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "by": name}
         append_line(job.folder / folders.TEST_ACCESS, line)
 
+    straddlers, near_straddlers = _straddlers(outcome)
     return Subject(
         model=shipped.network.model,
         network=shipped.network,
@@ -103,24 +104,25 @@ def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
         costs=_costs(outcome),
         samples=outcome.plan.evidence,
         seed=outcome.plan.seed,
-        straddlers=_straddlers(outcome),
+        straddlers=straddlers,
+        near_straddlers=near_straddlers,
         bound_by=_bound_by(outcome),
         on_test_access=note_access,
     )
 
 
-def _straddlers(outcome: Outcome) -> Array:
-    """Positions within a given test split whose inputs something was learned or chosen from too."""
+def _straddlers(outcome: Outcome) -> tuple[Array, Array]:
+    """Positions within a given test split whose inputs something was learned or chosen from too,
+    and of those the ones that stand there in nearly the same form.
+    """
     prepared = outcome.prepared
-    given = prepared.raw.given_split
-    if given is None or not (given == "test").any():
-        return np.empty(0, dtype=np.int64)
+    given, repeats = prepared.raw.given_split, prepared.audit.repeats
+    if given is None or repeats is None or not (given == "test").any():
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     test = prepared.examples["test"].rows
     others = [prepared.examples[name].rows for name in SPLIT_NAMES if name != "test"]
-    assert prepared.audit.repeats is not None
-    exactly, nearly = prepared.audit.repeats.known(test, np.concatenate(others))
-    found: Array = np.flatnonzero(exactly | nearly)
-    return found
+    exactly, nearly = repeats.known(test, np.concatenate(others))
+    return np.flatnonzero(exactly | nearly), np.flatnonzero(nearly)
 
 
 def _bound_by(outcome: Outcome) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fathom.evidence import wording
 from fathom.evidence.scores import Metric
 from fathom.evidence.subject import UNSEEN, Subject
@@ -11,10 +13,13 @@ from fathom.evidence.subject import UNSEEN, Subject
 
 @dataclass(frozen=True)
 class Seen:
-    """How many of `n` test examples are `known` from the training data."""
+    """How many of `n` test examples are `known` from the training data, `near` of them in nearly,
+    not exactly, the same form.
+    """
 
     n: int
     known: int
+    near: int = 0
 
     @property
     def new(self) -> int:
@@ -39,13 +44,18 @@ class Seen:
     def also(self) -> str:
         """'405 also stand in the training data'."""
         who = "all" if not self.new else f"{self.known:,}"
-        return f"{who} also {'stands' if self.known == 1 else 'stand'} in the training data"
+        near = f" ({self.near:,} of them nearly the same)" if self.near else ""
+        return f"{who} also {'stands' if self.known == 1 else 'stand'} in the training data{near}"
 
 
 def seen(subject: Subject) -> Seen:
     """The test examples that evidence uses, and how many of them are no news to the models."""
     n = len(subject.targets("test"))
-    return Seen(n, n - len(subject.targets(UNSEEN)) if len(subject.straddlers) else 0)
+    if not len(subject.straddlers):
+        return Seen(n, 0)
+    near = subject.splits["test"].rows[subject.near_straddlers]
+    in_use = np.isin(subject.examples("test").rows, near)
+    return Seen(n, n - len(subject.targets(UNSEEN)), int(in_use.sum()))
 
 
 def parts(subject: Subject) -> tuple[str, ...]:

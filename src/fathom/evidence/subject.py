@@ -48,7 +48,8 @@ class Subject:
     on validation. `log` holds the lines of log.jsonl, `costs` what the pipeline has measured
     (train_seconds, total_seconds_so_far, peak_memory_bytes, threads), `samples` the sample sizes
     that the plan fixed: by split, or by kind of evidence. `straddlers` are positions in the test
-    split (m,) int64 whose inputs stand in the training data too. `bound_by` says what set the
+    split (m,) int64 whose inputs stand in the training data too; `near_straddlers` are those
+    of them that stand there in nearly, not exactly, the same form. `bound_by` says what set the
     length of training: 'time' (the budget), 'data' (more steps would not help) or 'steps' (the
     user). `refit(subset, changes)` trains anew.
     `on_test_access` is told which evidence reads the test split.
@@ -69,6 +70,7 @@ class Subject:
     samples: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     straddlers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    near_straddlers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     bound_by: str = "time"
     refit: Callable[[Any, Any], Predictor | None] | None = None
     on_test_access: Callable[[str], None] = _nothing
