@@ -14,8 +14,8 @@ TORCH = "torch==2.13.0"
 PEERS = {
     "keras": (TORCH, "keras==3.15.1", "pandas==3.1.1", "scikit-learn==1.9.1"),
     "lightning": (TORCH, "lightning==2.6.6"),
-    "skorch": (TORCH, "skorch"),
-    "fastai": (TORCH, "fastai"),
+    "skorch": (TORCH, "skorch==1.4.0"),
+    "fastai": (TORCH, "fastai==2.8.12"),
     "autogluon": (TORCH, "autogluon.tabular[lightgbm,catboost,xgboost]==1.6.3"),
 }
 ROOT = Path(os.environ.get("FATHOM_PEERS", Path(__file__).parents[2] / ".peers"))
