@@ -22,6 +22,19 @@ def numpy_generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *names))
 
 
+def seed_torch(seed: int, device: str) -> None:
+    """Seed what PyTorch draws from when it is handed no generator, on the CPU and on `device`.
+
+    As `torch.manual_seed`, which asks every kind of device there is: 0.3 ms a call, a tenth of a
+    small network's training step.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if torch.device(device).type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 def torch_generator(seed: int, *names: object, device: str = "cpu") -> torch.Generator:
     """A torch generator for one named use."""
     import torch

@@ -19,7 +19,7 @@ from fathom.core.budget import Budget
 from fathom.core.errors import ArtefactError, InterruptedRunError, PlanError, StorageError
 from fathom.core.files import write_atomic
 from fathom.core.progress import Progress, Silent
-from fathom.core.randomness import derive_seed
+from fathom.core.randomness import derive_seed, seed_torch
 from fathom.core.source import Source
 from fathom.core.task import Task
 from fathom.data.augment import PictureSizes
@@ -124,7 +124,7 @@ class Trainer:
             while self.state.step < self.steps:
                 self.state.step += 1
                 # Randomness has no state: whatever is drawn in a step depends on its number alone.
-                torch.manual_seed(derive_seed(self.seed, "step", self.state.step))
+                seed_torch(derive_seed(self.seed, "step", self.state.step), self.device)
                 batch = arrange(self._sized(next(batches)), self.spec, self.device)
                 outcomes = {
                     name: update.run(
