@@ -44,9 +44,18 @@ def fit(
 ) -> None:
     """Train a deep network beside a traditional method on DATA, and measure both.
 
-    DATA is a CSV, TSV or Parquet file, a folder with a folder of pictures for each class, a folder
-    of IDX files, a plan.yaml to repeat, or the name of a built-in set: digits, wine, breast-cancer,
-    diabetes. What comes out lies in runs/NAME: open report.html first.
+    DATA is one of these. What comes out lies in runs/NAME: open report.html first.
+
+    \b
+      a table       CSV, TSV, JSON Lines, JSON (packed too: .gz .bz2 .xz .zst .zip),
+                    Parquet, Feather, Arrow; a column may name picture files
+      shards        files of one table: a folder, or a pattern in quotes, 'part-*.csv'
+      pictures      a folder with a folder for each class
+      arrays        NumPy (.npz, .npy), a folder of IDX files
+      built in      digits, wine, breast-cancer, diabetes
+      a plan.yaml   to repeat a run
+
+    In Python (fathom.fit) also a DataFrame, arrays, or a data set of PyTorch or Hugging Face.
 
     \b
     Examples:

@@ -28,6 +28,7 @@ Kind = Literal[
 ]
 Role = Literal["input", "target", "group", "order", "ignored"]
 TaskName = Literal["classification", "multilabel", "regression"]
+DecimalSign = Literal["", ".", ","]
 
 
 class NumberStatistics(Struct, frozen=True, tag="number", forbid_unknown_fields=True):
@@ -97,13 +98,18 @@ class LabelReading(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
-    """One named column: its kind, its role, the reason for both, and what was learned of it."""
+    """One named column: its kind, its role, the reason for both, and what was learned of it.
+
+    `decimal_sign` is how its numbers were written in text, so that 1,234 means the same in every
+    other file; empty where they were no text, or nothing in them told.
+    """
 
     name: str
     kind: Kind
     role: Role
     reason: str
     statistics: Statistics | None = None
+    decimal_sign: DecimalSign = ""
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 
 from fathom.core.errors import DataError, PlanError, nearest
 from fathom.core.schema import (
@@ -69,7 +70,8 @@ def infer_schema(
         else:
             fields.append(_field(raw, name, role, declared.get(name), name in kinds))
     assert chosen is not None  # the target is one of the names
-    schema = Schema(chosen, tuple(fields), task_reason, labels)
+    kept = (replace(f, decimal_sign=raw.signs.get(f.name, "")) for f in fields)
+    schema = Schema(chosen, tuple(kept), task_reason, labels)
     _require_inputs(raw, schema)
     return schema
 

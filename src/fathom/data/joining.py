@@ -42,7 +42,7 @@ def join(train: Raw, other: Raw, progress: Progress, split: str = "test") -> Raw
     first = train.given_split
     first = np.array(["train"] * len(train), dtype=object) if first is None else first
     both = np.concatenate([first, np.array([split] * len(other), dtype=object)])
-    return replace(stack([train, other]), given_split=both)
+    return replace(stack([train, other]), given_split=both, signs=train.signs)
 
 
 def stack(parts: Sequence[Raw]) -> Raw:
@@ -61,6 +61,7 @@ def stack(parts: Sequence[Raw]) -> Raw:
         digest=f"sha256:{content}",
         where=place_in([len(part) for part in parts], [part.where for part in parts]),
         base=place_in([len(part) for part in parts], [part.folder for part in parts]),
+        signs={name: sign for part in reversed(parts) for name, sign in part.signs.items()},
     )
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fathom.core.schema import Kind
+from fathom.core.schema import DecimalSign, Kind
 from fathom.data.table import Table
+
+Signs = Mapping[str, DecimalSign]
+"""The decimal sign in which the numbers of columns are written, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Raw:
     is None where the data gives no split. `kinds` and `target` are what the format itself declares;
     several targets are yes/no columns. `problems` lists what could not be read; `digest` is the
     SHA-256 of the content, 'sha256:…'; `where` names a row for people; `base` is the folder in
-    which the relative paths of a row are looked for, where that is not the folder of `source`.
+    which the relative paths of a row are looked for, where that is not the folder of `source`;
+    `signs` are the decimal signs of columns that were numbers written as text.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Raw:
     digest: str = ""
     where: Callable[[int], str] = row_number
     base: Callable[[int], Path] | None = None
+    signs: Signs = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -12,9 +12,10 @@ from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Schema
 from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
+from fathom.data.formats.columns import keep_signs
 from fathom.data.joining import demand, join
 from fathom.data.picture_columns import absolute_paths
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 
 BUILTIN = ("digits", "wine", "breast-cancer", "diabetes")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -43,26 +44,37 @@ def read(
         demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
     if test is None:
         return raw
-    return join(raw, _read_one(test, labelled=True, progress=shown), progress=shown)
+    other = _read_one(test, labelled=True, progress=shown, signs=raw.signs)
+    return join(raw, other, progress=shown)
 
 
 def read_rows(source: object, schema: Schema, progress: Progress | None = None) -> Raw:
     """Read rows to predict. The target may be absent; every input of the schema must be there.
 
     A folder of pictures may be flat, and one picture is enough. Files that cannot be read keep
-    their place in the table and are listed in `problems`.
+    their place in the table and are listed in `problems`. Numbers written as text are read as they
+    were when the schema was made.
     """
-    raw = _read_one(source, labelled=False, progress=progress or Silent())
+    signs = {field.name: field.decimal_sign for field in schema.inputs if field.decimal_sign}
+    raw = _read_one(source, labelled=False, progress=progress or Silent(), signs=signs)
     demand(raw, [field.name for field in schema.inputs], "which the model needs")
     return absolute_paths(raw, [field.name for field in schema.of_kind("image")])
 
 
-def _read_one(source: object, *, labelled: bool, progress: Progress) -> Raw:
+def _read_one(
+    source: object, *, labelled: bool, progress: Progress, signs: Signs | None = None
+) -> Raw:
+    """Read any source; `signs` are kept where it holds numbers as text."""
+    raw = _read_any(source, labelled, progress, signs or {})
+    return keep_signs(raw, signs or {}, progress.say)
+
+
+def _read_any(source: object, labelled: bool, progress: Progress, signs: Signs) -> Raw:
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source), labelled=labelled, progress=progress)
+        return _read_path(os.fspath(source), labelled, progress, signs)
     if shards.are_paths(source):
         paths = [Path(path).expanduser() for path in source]
-        return _checked(", ".join(map(str, paths[:2])), lambda: _read_files(paths, progress))
+        return _checked(", ".join(map(str, paths[:2])), lambda: _read_files(paths, progress, signs))
     if memory.recognises(source):
         return memory.read_object(source)
     if datasets.recognises(source):
@@ -73,25 +85,28 @@ def _read_one(source: object, *, labelled: bool, progress: Progress) -> Raw:
     )
 
 
-def _read_files(paths: list[Path], progress: Progress) -> Raw:
+def _read_files(paths: list[Path], progress: Progress, signs: Signs) -> Raw:
     for path in paths:
         if not path.is_file():
             raise DataError(f"There is no file {str(path)!r}: check the list of paths.")
-    return shards.read_files(paths, progress)
+    return shards.read_files(paths, progress, signs)
 
 
-def _read_path(source: str, *, labelled: bool, progress: Progress) -> Raw:
+def _read_path(source: str, labelled: bool, progress: Progress, signs: Signs) -> Raw:
     if not source.strip():
         raise DataError(f"The data is an empty path: give {_formats()}, or a built-in name.")
     path = Path(source).expanduser()
     if not path.exists():
         if files := shards.matching(source):
-            raw = _checked(source, lambda: shards.read_files(files, progress))
+            raw = _checked(source, lambda: shards.read_files(files, progress, signs))
             return replace(raw, source=source, name=memory.run_name(path))
         return _checked(source, lambda: _read_name(source))
     if not (path.is_file() or path.is_dir()):
         raise DataError(f"{source} is neither a file nor a folder: give one that is.")
-    raw = _checked(source, lambda: _format(path).read(path, labelled=labelled, progress=progress))
+    raw = _checked(
+        source,
+        lambda: _format(path).read(path, labelled=labelled, progress=progress, signs=signs),
+    )
     return replace(raw, source=source)
 
 

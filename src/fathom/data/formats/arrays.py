@@ -26,7 +26,7 @@ from fathom.core.schema import Kind
 from fathom.data.formats import memory, packed
 from fathom.data.formats.pictures import ORDER, SPLITS, visible
 from fathom.data.joining import join
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table
 
 INPUTS = frozenset(("x", "input", "inputs", "feature", "features", "data", "image", "images"))
@@ -42,7 +42,7 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() in (".npz", ".npy")
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read the arrays of one path. Raises DataError where they are damaged or do not fit."""
     if path.is_dir():
         arrays: Arrays = {p.stem: _load_npy(p) for p in visible(path)}

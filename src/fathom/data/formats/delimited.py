@@ -27,7 +27,7 @@ from fathom.data.formats import packed
 from fathom.data.formats.columns import SPELLED, to_columns
 from fathom.data.formats.encoding import to_utf8
 from fathom.data.formats.memory import run_name
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -77,19 +77,23 @@ def recognises(path: Path) -> bool:
     return path.is_file() and packed.suffix(path) in SUFFIXES
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read one file of delimited text. Raises DataError naming the file and the line."""
     texts = read_texts(path, progress)
     if not len(texts.table):
         raise DataError(f"{path} has a header but no rows below it.")
     columns = dict(zip(texts.table.column_names, texts.table.columns, strict=True))
     texts = replace(texts, table=None)  # so that each column is free once it is a number
+    typed, found = to_columns(
+        columns, texts.layout.delimiter, progress.say, signs=signs, where=texts.where
+    )
     return Raw(
         name=run_name(path),
         source=str(path),
-        table=Table(to_columns(columns, texts.layout.delimiter, progress.say)),
+        table=Table(typed),
         digest=f"sha256:{texts.digest}",
         where=texts.where,
+        signs=found,
     )
 
 

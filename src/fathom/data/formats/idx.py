@@ -20,7 +20,7 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table
 
 NAME = re.compile(r"(?P<part>.*?)[-_.]?(?P<what>images|labels)[-_.]idx(3|1)-ubyte(\.gz)?$")
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
     return NAME.match(path.name) is not None
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read a folder of IDX files, or one file of pictures and the labels beside it."""
     files = _images(path) if path.is_dir() else [path]
     splits = [_split(file) for file in files]

@@ -15,7 +15,7 @@ from fathom.core.files import sha256
 from fathom.core.progress import Progress
 from fathom.data.formats.arrow import from_arrow
 from fathom.data.formats.memory import run_name
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -50,7 +50,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in READERS
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read one file. Raises DataError where it is damaged or a column cannot be used."""
     kind, reader = READERS[path.suffix.lower()]
     if path.stat().st_size == 0:

@@ -21,7 +21,7 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
 from fathom.data.opening import SUFFIXES, look_at_all, tell_of_several
-from fathom.data.raw import Problem, Raw
+from fathom.data.raw import Problem, Raw, Signs
 from fathom.data.table import Column, Table
 
 SPLITS = {
@@ -48,7 +48,7 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read a folder of pictures, or, for prediction, a flat folder or one picture.
 
     With `labelled` every picture needs a class folder, and unreadable files are left out; without,

@@ -27,7 +27,7 @@ from fathom.data.formats import packed
 from fathom.data.formats.encoding import to_utf8
 from fathom.data.formats.memory import run_name
 from fathom.data.formats.nested import check_width, flatten, list_columns
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
 
 LINES = (".jsonl", ".ndjson")
@@ -42,7 +42,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and packed.suffix(path) in SUFFIXES
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read one file of JSON. Raises DataError naming the file and the line or record."""
     data = packed.read_bytes(path)
     content, encoding = to_utf8(data, path)

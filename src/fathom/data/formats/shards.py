@@ -21,13 +21,13 @@ import pyarrow as pa
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
 from fathom.data.formats import delimited
-from fathom.data.formats.columns import to_columns
+from fathom.data.formats.columns import keep_signs, to_columns
 from fathom.data.formats.memory import run_name
 from fathom.data.formats.pictures import SPLITS as SPLIT_NAMES
 from fathom.data.formats.pictures import visible
 from fathom.data.formats.tables import TABLES
 from fathom.data.joining import join, place_in, stack
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
 
 SPLITS = {**SPLIT_NAMES, "dev": "validation"}
@@ -72,23 +72,23 @@ def recognises(path: Path) -> bool:
     return any(map(_is_table, inside)) and all(map(_fits, inside))
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress) -> Raw:
+def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read a folder of tables. Raises DataError naming the file that does not fit."""
     splits = _folders(path) or _files(path)
     if len(splits) > 1:
         told = "; ".join(f"{split} is {_listed(files)}" for split, files in splits)
         progress.say(f"{path.name}: {told}.")
-    parts = [(split, read_files(files, progress)) for split, files in splits]
-    raw = parts[0][1]
-    for split, part in parts[1:]:
+    raw = read_files(splits[0][1], progress, signs)
+    for split, files in splits[1:]:
+        part = read_files(files, progress, {**raw.signs, **(signs or {})})
         raw = join(raw, part, progress, split)
     return replace(raw, name=run_name(path), source=str(path))
 
 
-def read_files(paths: Sequence[Path], progress: Progress) -> Raw:
-    """Read files of the same columns, one after the other."""
+def read_files(paths: Sequence[Path], progress: Progress, signs: Signs | None = None) -> Raw:
+    """Read files of the same columns, one after the other; `signs` as for `ReadFile`."""
     if len(paths) == 1:
-        return _read_one(paths[0], progress)
+        return _read_one(paths[0], progress, signs)
     for path in paths:
         if not _is_table(path):
             raise DataError(
@@ -97,12 +97,12 @@ def read_files(paths: Sequence[Path], progress: Progress) -> Raw:
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         progress.say(f"Some of the {len(paths)} files share a name: rows are named by both alike.")
-    raw = _texts(paths, progress) if all(map(delimited.recognises, paths)) else None
-    raw = raw or _stacked(paths, progress)
+    raw = _texts(paths, progress, signs) if all(map(delimited.recognises, paths)) else None
+    raw = raw or _stacked(paths, progress, signs)
     return replace(raw, name=run_name(paths[0].parent.resolve()), source=str(paths[0].parent))
 
 
-def _texts(paths: Sequence[Path], progress: Progress) -> Raw:
+def _texts(paths: Sequence[Path], progress: Progress, signs: Signs | None) -> Raw:
     """Text files: numbers are looked for when all of them are one table of text."""
     parts = []
     for count, path in enumerate(paths, 1):
@@ -118,32 +118,37 @@ def _texts(paths: Sequence[Path], progress: Progress) -> Raw:
     columns: dict[str, Any] = dict(zip(names, table.columns, strict=True))
     delimiter = parts[0].layout.delimiter
     del table, parts
-    typed = Table(to_columns(columns, delimiter, progress.say))
+    where = place_in(lengths, wheres)
+    typed, found = to_columns(columns, delimiter, progress.say, signs=signs, where=where)
     bases = [lambda row, folder=path.parent: folder for path in paths]
     return Raw(
         "",
         "",
-        typed,
+        Table(typed),
         digest=f"sha256:{digest}",
-        where=place_in(lengths, wheres),
+        where=where,
         base=place_in(lengths, bases),
+        signs=found,
     )
 
 
-def _stacked(paths: Sequence[Path], progress: Progress) -> Raw:
-    parts = []
+def _stacked(paths: Sequence[Path], progress: Progress, signs: Signs | None) -> Raw:
+    parts: list[Raw] = []
+    known = dict(signs or {})
     for count, path in enumerate(paths, 1):
-        parts.append(_read_one(path, progress))
+        parts.append(_read_one(path, progress, known))
+        known = {**parts[-1].signs, **known}
         _require_columns(paths[0], parts[0].table.names, path, parts[-1].table.names)
         progress.advance(count, len(paths), "files read")
     return stack(parts)
 
 
-def _read_one(path: Path, progress: Progress) -> Raw:
+def _read_one(path: Path, progress: Progress, signs: Signs | None) -> Raw:
     for name in TABLES:
         reader = TABLES[name]
         if reader.recognises(path):
-            return replace(reader.read(path, labelled=False, progress=progress), source=str(path))
+            raw = reader.read(path, labelled=False, progress=progress, signs=signs)
+            return keep_signs(replace(raw, source=str(path)), signs or {}, progress.say)
     raise DataError(f"{path} is no table that is read.")
 
 

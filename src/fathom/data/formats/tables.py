@@ -10,13 +10,18 @@ from typing import Protocol
 from fathom.core.progress import Progress
 from fathom.core.registry import Registry
 from fathom.data.formats import delimited, parquet, records
-from fathom.data.raw import Raw
+from fathom.data.raw import Raw, Signs
 
 
 class ReadFile(Protocol):
-    """Reads one path. `labelled` asks for what training needs; without, targets may be absent."""
+    """Reads one path. `labelled` asks for what training needs; without, targets may be absent.
 
-    def __call__(self, path: Path, *, labelled: bool, progress: Progress) -> Raw:
+    `signs` says how the numbers of columns are written, where that was decided before.
+    """
+
+    def __call__(
+        self, path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None
+    ) -> Raw:
         """The rows of the path."""
 
 
