@@ -16,7 +16,7 @@ from fathom import __version__, folders
 from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_json, read_lines, write_json
 from fathom.core.prediction import Array
-from fathom.core.progress import Progress
+from fathom.core.progress import Timed
 from fathom.core.record import Evidence, Record
 from fathom.evidence import Subject, gather
 from fathom.job import Job
@@ -31,11 +31,11 @@ from fathom.run import Run
 from fathom.shipping import Outcome, Shipped
 
 
-def measure(outcome: Outcome, shipped: Shipped, progress: Progress) -> Run:
+def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
     """Gather all evidence, write evidence.json and story.json, and return the finished run."""
     progress.stage("measuring the evidence")
     job = outcome.job
-    subject = _subject(outcome, shipped)
+    subject = _subject(outcome, shipped, progress.seconds)
     faults: list[str] = []
 
     def keep_fault(name: str, traceback_text: str) -> None:
@@ -49,7 +49,7 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Progress) -> Run:
     records = tuple(_finite(r) for r in found)
     for name in faults:
         progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
-    story = _story(outcome, shipped)
+    story = _story(outcome, shipped, progress.seconds)
     write_json(job.folder / folders.EVIDENCE, Evidence(records))
     write_json(job.folder / folders.STORY, story)
     return Run(job.folder, records, story)
@@ -81,7 +81,7 @@ def _seconds_for_evidence(outcome: Outcome) -> float:
     return float(np.clip(left, planned, 3 * planned))
 
 
-def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
+def _subject(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Subject:
     job, prepared, rivals = outcome.job, outcome.prepared, outcome.rivals
 
     def note_access(name: str) -> None:
@@ -102,6 +102,7 @@ def _subject(outcome: Outcome, shipped: Shipped) -> Subject:
         log=read_lines(job.folder / folders.LOG),
         checkpoints=tuple(sorted((job.folder / folders.CHECKPOINTS).glob("step-*"))),
         costs=_costs(outcome),
+        stages=stages,
         samples=outcome.plan.evidence,
         seed=outcome.plan.seed,
         straddlers=straddlers,
@@ -154,7 +155,7 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def _story(outcome: Outcome, shipped: Shipped) -> Story:
+def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Story:
     job, prepared, plan = outcome.job, outcome.prepared, outcome.plan
     folder = str(job.folder)
     return Story(
@@ -174,6 +175,7 @@ def _story(outcome: Outcome, shipped: Shipped) -> Story:
         hardware=plan.environment["hardware"],
         default_model=shipped.default,
         seconds=round(job.budget.elapsed, 1),
+        stages={name: round(seconds, 2) for name, seconds in stages.items()},
         budget_seconds=plan.budget_seconds,
         warnings=_warnings(prepared, outcome.rivals),
         source=plan.data.source,

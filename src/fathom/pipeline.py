@@ -22,7 +22,7 @@ from fathom import folders
 from fathom.core.budget import DEFAULT_BUDGET, Budget, parse_duration
 from fathom.core.errors import ArtefactError
 from fathom.core.files import write_json
-from fathom.core.progress import Progress
+from fathom.core.progress import Progress, Timed
 from fathom.core.schema import TaskName
 from fathom.display import shown
 from fathom.findings import measure
@@ -115,6 +115,7 @@ def work(job: Job, progress: Progress) -> Run:
     if job.finished:
         progress.say(f"{job.folder} is finished: there is nothing to resume.")
         return load(job.folder)
+    progress = timed = Timed(progress, job.budget.elapsed, job.budget.clock)
     prepared = prepare(job.request, job.budget, progress)
     write_json(job.folder / folders.SCHEMA, prepared.schema)
     rivals = _fit_rivals(job, prepared, progress)
@@ -124,7 +125,7 @@ def work(job: Job, progress: Progress) -> Run:
         learned = _train(job, prepared, plan, progress, tracked)
         outcome = Outcome(job, prepared, rivals, plan, learned)
         with threads(plan.training.threads):
-            run = measure(outcome, ship(outcome, progress), progress)
+            run = measure(outcome, ship(outcome, progress), timed)
         tracked.records(run.evidence)
     progress.stage("writing the report")
     run.report()

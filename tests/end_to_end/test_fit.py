@@ -82,6 +82,10 @@ def test_a_table_from_the_command_line(command):
         low, high = records[id]["interval"]
         assert low <= records[id]["value"] <= high
     assert records["performance.accuracy"]["value"] > 0.85
+    assert records["cost.total_seconds"]["figure"]["kind"] == "bars"
+    story = json.loads(Path("runs/wine/story.json").read_text())
+    assert {"reading", "fitting baselines", "training"} <= set(story["stages"])
+    assert 0 < sum(story["stages"].values()) <= story["seconds"] + 1
     assert "fathom fit runs/wine/plan.yaml" in Path("runs/wine/report.html").read_text()
 
 

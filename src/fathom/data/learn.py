@@ -38,15 +38,15 @@ def learn(schema: Schema, table: Table, rows: Array, *, image_size: int | None =
     `image_size` brings pictures to about image_size² pixels; None keeps their own size where they
     are arrays, and at most 64² where they are files.
     """
-    names = [f.name for f in schema.fields if f.role in ("input", "target")]
-    training = Table({name: table[name] for name in names}).take(rows)
-    fields = tuple(
-        _told(msgspec.structs.replace(f, statistics=_statistics(schema, f, training, image_size)))
-        if f.name in training
-        else f
-        for f in schema.fields
-    )
-    return msgspec.structs.replace(schema, fields=fields)
+
+    def learned(field: Field) -> Field:
+        if field.role not in ("input", "target"):
+            return field
+        column = Table({field.name: table[field.name]}).take(rows)  # one at a time: they are copies
+        statistics = _statistics(schema, field, column, image_size)
+        return _told(msgspec.structs.replace(field, statistics=statistics))
+
+    return msgspec.structs.replace(schema, fields=tuple(map(learned, schema.fields)))
 
 
 def _told(field: Field) -> Field:

@@ -34,13 +34,14 @@ def judge_pictures(raw: Raw, name: str) -> Finding | None:
     Where they are not, the column is what its texts are, and the reason says where was looked.
     """
     column = raw.table[name]
-    present = [cell for cell in column if isinstance(cell, str | bytes)]
-    if not present or not isinstance(column, pd.Series):
+    if not isinstance(column, pd.Series) or pd.api.types.is_numeric_dtype(column.dtype):
         return None
-    if isinstance(present[0], bytes):
+    first = [cell for cell in column[column.notna()].iloc[:50] if isinstance(cell, str | bytes)]
+    if first and isinstance(first[0], bytes):
         return _judge_bytes(column)
-    if not all(_is_named_so(text) for text in present[:50]):
-        return None
+    if not first or not all(_is_named_so(text) for text in first):
+        return None  # before all cells are looked at one by one: there may be millions
+    present = [cell for cell in column if isinstance(cell, str | bytes)]
     if not all(_is_named_so(text) for text in dict.fromkeys(present)):
         return None
     paths = _absolute(raw, column)

@@ -90,8 +90,9 @@ def _cut_by_units(
 ) -> str:
     """Assign `wanted` parts in place: whole units, systematically along the strata."""
     pool = np.flatnonzero(part == "train")
-    within = raw.take(pool)
-    units, way = _units(within, schema, repeats.take(pool))
+    all_of_it = len(pool) == len(raw)  # then nothing need be copied
+    within = raw if all_of_it else raw.take(pool)
+    units, way = _units(within, schema, repeats if all_of_it else repeats.take(pool))
     strata = _strata(within, schema)
     sizes = np.bincount(units)
     _require_units(raw, schema, len(sizes), wanted)

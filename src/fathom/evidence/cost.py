@@ -7,11 +7,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.quantities import prefixed
-from fathom.core.record import Record, skipped
+from fathom.core.record import Figure, Record, skipped
 from fathom.evidence import wording
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import batch_of, copied_network
@@ -22,6 +23,7 @@ from fathom.inference import VIEWS
 REPEATS = 50
 LATENCY_SECONDS = 1.0  # spent on repeats at most
 BATCH = 512
+LEAST_SHOWN = 0.05  # seconds of a stage
 # Where the processor does not tell its power: what one busy core of a server draws, with its part
 # of the memory. Desktop cores draw less or more; the figure is right within a factor of about two.
 WATTS_PER_CORE = 10.0
@@ -56,7 +58,12 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         _parameters(subject),
         _flops(subject, examples),
         _from_pipeline(subject, "train_seconds", "train_seconds", "Training the network took"),
-        _from_pipeline(subject, "total_seconds", "total_seconds_so_far", "All work so far took"),
+        _with_stages(
+            _from_pipeline(
+                subject, "total_seconds", "total_seconds_so_far", "All work so far took"
+            ),
+            subject,
+        ),
         _memory(subject),
         _latency(subject, examples, budget),
         _throughput(subject, examples),
@@ -130,6 +137,25 @@ def _from_pipeline(subject: Subject, name: str, key: str, words: str) -> Record:
         method="wall-clock time actually worked",
         higher_is_better=False,
     )
+
+
+def _with_stages(record: Record, subject: Subject) -> Record:
+    """The record with a figure of where the time went."""
+    spent = {name: s for name, s in subject.stages.items() if s >= LEAST_SHOWN}
+    if record.status != "measured" or not spent:
+        return record
+    figure = Figure(
+        "bars",
+        {
+            "labels": list(spent),
+            "values": [round(seconds, 1) for seconds in spent.values()],
+            "low": None,
+            "high": None,
+            "x_label": "seconds",
+            "highlight": None,
+        },
+    )
+    return replace(record, figure=figure)
 
 
 def _memory(subject: Subject) -> Record:

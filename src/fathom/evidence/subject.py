@@ -46,7 +46,8 @@ class Subject:
     `splits` holds train, validation, calibration and test, encoded; `Examples.rows` are positions
     in `table`, the raw rows, and `locate` names such a row for a person. `best_baseline` was chosen
     on validation. `log` holds the lines of log.jsonl, `costs` what the pipeline has measured
-    (train_seconds, total_seconds_so_far, peak_memory_bytes, threads), `samples` the sample sizes
+    (train_seconds, total_seconds_so_far, peak_memory_bytes, threads), `stages`
+    the seconds of each stage of the run so far, `samples` the sample sizes
     that the plan fixed: by split, or by kind of evidence. `straddlers` are positions in the test
     split (m,) int64 whose inputs stand in the training data too; `near_straddlers` are those
     of them that stand there in nearly, not exactly, the same form. `bound_by` says what set the
@@ -67,6 +68,7 @@ class Subject:
     log: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: tuple[Path, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, float] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     straddlers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))

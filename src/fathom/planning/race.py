@@ -83,6 +83,7 @@ def race(
         why = "There was no time to try others on validation; this one was best on other tables."
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
     rounds = int(np.clip(allowed / whole, 1, MOST_ROUNDS))
+    progress.stage("trying networks")
     scores = _scores(entrants, part, rounds, Budget(OVERRUN * allowed), progress)
     best = winner(scores)
     return _taken(plan, entrants[best], _told(entrants, scores, part, rounds))

@@ -27,7 +27,8 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     date. `rows` and `columns` count the usable data, `splits` its rows by split, and `split_how`
     says how they were parted. `why` maps a plan's dotted key to a sentence. `primary` and
     `best_baseline` name the metric that chose and the baseline that is best on validation; where
-    they are empty they are read off the records. `seconds` is the time worked.
+    they are empty they are read off the records. `seconds` is the time worked, `stages` how it was
+    spent by the process that ended the run, the report apart.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     best_baseline: str = ""
     fathom_version: str = ""
     replans: tuple[str, ...] = field(default=())
+    stages: dict[str, float] = field(default_factory=dict)
     format_version: int = STORY_FORMAT
 
 
