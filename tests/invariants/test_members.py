@@ -102,4 +102,4 @@ def test_members_that_make_no_network_are_refused(fields):
     ],
 )
 def test_a_tie_goes_to_the_earlier(scores, place):
-    assert winner(scores) == place
+    assert winner([scores]) == place

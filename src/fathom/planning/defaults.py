@@ -25,6 +25,8 @@ PICTURES_OPTIMIZERS = {
 }
 # The members of a tabm learn from an example in 16 each, and take longer steps for it.
 MEMBERS_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.004)
+# Where all of them learn from every example they do not.
+LEARNERS_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.002)
 TABLES_OPTIMIZERS = {
     "muon": OptimizerSpec(name="muon", learning_rate=0.002),
     "adamw": OptimizerSpec(name="adamw", learning_rate=0.002),

@@ -8,33 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
 
 import numpy as np
 from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
-from fathom.core.errors import PlanError
+from fathom.core.prediction import Array
 from fathom.core.progress import Progress
-from fathom.planning.defaults import CANDIDATES
-from fathom.planning.draft import Draft, make_draft
+from fathom.planning.draft import Draft
 from fathom.planning.plan import Plan
-from fathom.planning.prepare import Prepared
 from fathom.planning.probe import Speed, speed_of
-from fathom.planning.request import Request
-from fathom.planning.trial import run_trial
+from fathom.planning.racers import called
+from fathom.planning.trial import VALIDATIONS, run_trial
 from fathom.tasks import HIGHER_IS_BETTER
 from fathom.training.supervised import Supervised
 
-# The race may take so much of the time for training, and the timing of each candidate so much.
-SHARE_OF_TRAINING, SHARE_OF_TIMING = 0.3, 0.01
-# A smaller part of the steps says too little of the whole.
-LEAST_PART = 0.1
+# The race may take so much of the time for training, and of what training would leave unused.
+SHARE_OF_TRAINING, SHARE_OF_SPARE = 0.3, 0.8
+# Trials are planned to fit comfortably: one that had to be cut short would say nothing.
+COMFORT = 0.6
+SHARE_OF_TIMING = 0.01  # of the time for training, for each candidate
+# The parts of their steps that candidates may be tried for: a few fixed ones, so that a small
+# change of a measured speed seldom changes what is tried. A smaller part says too little.
+PARTS = (1.0, 0.5, 0.25, 0.125)
+ENOUGH = 0.5  # rather two candidates for longer than three for a smaller part than this
+FEWEST = 2
 # Where whole trainings are cheap each candidate has several, from different seeds.
 MOST_ROUNDS = 3
-OVERRUN = 1.3  # trials that take longer than foreseen may take so much more before they are cut
 # A later candidate must be better by so much of what is left to gain: a tie goes to the earlier.
 CLEARLY = 0.005
+
+Scores = Sequence[Sequence[float]] | Array
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,14 @@ class Entrant:
 
     @property
     def name(self) -> str:
-        """The family, which is what the candidates differ in."""
-        return str(self.draft.network.__struct_config__.tag)
+        """What the candidates differ in."""
+        return called(self.draft.network)
 
     @property
     def seconds(self) -> float:
-        """What a whole training takes, validation included."""
-        return 1.1 * self.steps * self.speed.step_seconds
+        """What a whole training takes as a trial, validation included."""
+        validating = VALIDATIONS * len(self.what.validation) * self.speed.predict_seconds
+        return self.steps * self.speed.step_seconds + validating
 
 
 def race(
@@ -73,31 +78,65 @@ def race(
     candidate, the plan stays as it is.
     """
     own = Entrant(field[0], what, speed, _steps(field[0], what, speed, seconds))
-    if len(field) < 2:
+    if len(field) < FEWEST:
         return plan, own.draft, speed
     entrants = [own, *(_entrant(d, plan, what, seconds) for d in field[1:])]
-    allowed = SHARE_OF_TRAINING * seconds
-    whole = sum(e.seconds for e in entrants)
-    part = min(1.0, allowed / whole)
-    if part < LEAST_PART:
+    allowed = _allowed(entrants, seconds)
+    entrants, part, rounds = _course(entrants, COMFORT * allowed)
+    if not part:
         why = "There was no time to try others on validation; this one was best on other tables."
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
-    rounds = int(np.clip(allowed / whole, 1, MOST_ROUNDS))
     progress.stage("trying networks")
-    scores = _scores(entrants, part, rounds, Budget(OVERRUN * allowed), progress)
-    best = winner(scores)
-    return _taken(plan, entrants[best], _told(entrants, scores, part, rounds))
+    scores = _scores(entrants, part, rounds, Budget(allowed), progress)
+    if not len(scores):
+        why = (
+            "Others were to be tried on validation, but steps took longer than measured and not "
+            "all of the trials came to their end; this one was best on other tables."
+        )
+        return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
+    best = entrants[winner(scores)]
+    return _taken(plan, best, _told(entrants, best.name, scores, part))
 
 
-def winner(scores: Sequence[float]) -> int:
-    """The place of the best score, higher being better; an earlier one unless clearly beaten."""
-    best = 0
-    for place, score in enumerate(scores):
-        # Scores up to 1 (shares) are told from negative errors by their sign.
-        room = 1.0 - scores[best] if scores[best] >= 0 else -scores[best]
-        if score > scores[best] + (CLEARLY * room if isfinite(room) else 0.0):
-            best = place
+def winner(scores: Scores) -> int:
+    """The place of the best of scores (rounds, candidates), higher being better.
+
+    An earlier one unless it is clearly beaten: by more than the standard error of the difference
+    over the rounds, and by a share of what is left to gain.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    means, best = scores.mean(axis=0), 0
+    for place in range(1, len(means)):
+        if not np.isfinite(means[best]):
+            best = place if means[place] > means[best] else best
+        elif np.isfinite(means[place]):
+            gains = scores[:, place] - scores[:, best]
+            noise = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+            # Scores up to 1 (shares) are told from negative errors by their sign.
+            room = 1.0 - means[best] if means[best] >= 0 else -means[best]
+            best = place if gains.mean() > CLEARLY * room + noise else best
     return best
+
+
+def _allowed(entrants: Sequence[Entrant], seconds: float) -> float:
+    """What the race may take: its share, or most of what the longest training leaves unused."""
+    spare = seconds - max(entrant.seconds for entrant in entrants)
+    return max(SHARE_OF_TRAINING * seconds, SHARE_OF_SPARE * spare)
+
+
+def _course(entrants: list[Entrant], seconds: float) -> tuple[list[Entrant], float, int]:
+    """Who races in `seconds`, for what part of the steps (0: there is no time), and how often."""
+    part = _part(entrants, seconds)
+    while len(entrants) > FEWEST and part < ENOUGH:
+        entrants = entrants[:-1]
+        part = _part(entrants, seconds)
+    whole = sum(entrant.seconds for entrant in entrants)
+    return entrants, part, int(np.clip(seconds / whole, 1, MOST_ROUNDS))
+
+
+def _part(entrants: Sequence[Entrant], seconds: float) -> float:
+    whole = sum(entrant.seconds for entrant in entrants)
+    return next((part for part in PARTS if part * whole <= seconds), 0.0)
 
 
 def _entrant(draft: Draft, plan: Plan, what: Supervised, seconds: float) -> Entrant:
@@ -122,30 +161,42 @@ def _steps(draft: Draft, what: Supervised, speed: Speed, seconds: float) -> int:
 
 def _scores(
     entrants: Sequence[Entrant], part: float, rounds: int, budget: Budget, progress: Progress
-) -> list[float]:
-    """The mean score of each candidate over `rounds` seeds."""
-    scores = np.zeros((rounds, len(entrants)))
-    for trial, (turn, place) in enumerate(np.ndindex(scores.shape)):
-        entrant = entrants[place]
-        progress.advance(trial, scores.size, f"trying {entrant.name}")
-        scores[turn, place] = run_trial(
-            replace(entrant.what, seed=entrant.what.seed + turn),
-            steps=max(1, int(part * entrant.steps)),
-            # What is left in equal parts: a foreseen time that is too short must not end a trial.
-            budget=budget.share(budget.remaining / (scores.size - trial)),
-        ).score
-    return [float(score) for score in scores.mean(axis=0)]
+) -> Array:
+    """Scores (rounds, candidates) of the rounds that came to their end within the budget.
+
+    Each trial brings its learning rate down to zero over a length that is fixed beforehand; where
+    the time runs out, the round does not count.
+    """
+    finished: list[list[float]] = []
+    for turn in range(rounds):
+        scores: list[float] = []
+        for place, entrant in enumerate(entrants):
+            done = turn * len(entrants) + place
+            progress.advance(done, rounds * len(entrants), f"trying {entrant.name}")
+            trial = run_trial(
+                replace(entrant.what, seed=entrant.what.seed + turn),
+                steps=(steps := max(1, int(part * entrant.steps))),
+                report=lambda step, score: budget.exhausted,
+            )
+            if trial.steps < steps and budget.exhausted:
+                return np.array(finished)
+            scores.append(trial.score)
+        finished.append(scores)
+    return np.array(finished)
 
 
-def _told(entrants: Sequence[Entrant], scores: Sequence[float], part: float, rounds: int) -> str:
+def _told(entrants: Sequence[Entrant], best: str, scores: Array, part: float) -> str:
     metric = entrants[0].what.task.primary
-    if HIGHER_IS_BETTER[metric] and min(scores) < 0:
+    if HIGHER_IS_BETTER[metric] and scores.min() < 0:
         metric = "log_loss"  # what few rows are judged by
-    listed = ", ".join(f"{e.name} {abs(s):.5g}" for e, s in zip(entrants, scores, strict=True))
-    several = f", {rounds} times from different seeds" if rounds > 1 else ""
+    means = scores.mean(axis=0)
+    listed = "; ".join(f"{e.name} {abs(s):.5g}" for e, s in zip(entrants, means, strict=True))
+    several = f", {len(scores)} times from different seeds" if len(scores) > 1 else ""
+    # The best figure does not win where it is better by no more than chance.
+    tie = best != entrants[int(means.argmax())].name
     return (
         f"Each candidate was trained for {part:.0%} of its steps{several}; {metric} on validation "
-        f"was: {listed}."
+        f"was: {listed}.{f' The difference to {best} is within chance.' if tie else ''}"
     )
 
 
@@ -161,23 +212,3 @@ def _taken(plan: Plan, best: Entrant, why: str) -> tuple[Plan, Draft, Speed]:
         why=reasons | {"network.family": why},
     )
     return plan, draft, best.speed
-
-
-def racers(request: Request, prepared: Prepared, draft: Draft) -> list[Draft]:
-    """The drafts that are worth a race, the one of the plan first; settings hold for all of them.
-
-    One alone where the user has chosen the family, and for pictures.
-    """
-    if prepared.inputs.images or "network.family" in draft.fixed:
-        return [draft]
-    own = draft.network.__struct_config__.tag
-    others = [name for name in CANDIDATES if name != own]
-    return [draft, *(d for d in (_other(request, prepared, name) for name in others) if d)]
-
-
-def _other(request: Request, prepared: Prepared, family: str) -> Draft | None:
-    """The draft with another family; None where the user's settings are not for that one."""
-    try:
-        return make_draft(request, prepared, family=family)
-    except PlanError:
-        return None

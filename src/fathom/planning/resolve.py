@@ -22,7 +22,8 @@ from fathom.planning.flips import flips_allowed
 from fathom.planning.plan import InferencePlan, Plan
 from fathom.planning.prepare import AUDIT_SHARE, Prepared
 from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
-from fathom.planning.race import race, racers
+from fathom.planning.race import race
+from fathom.planning.racers import racers
 from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
