@@ -13,7 +13,7 @@ from fathom.baselines.base import probabilities
 from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import LARGE_CELLS, PROBE_ROWS, _quicker
 from fathom.baselines.linear import ScalarEncoder
-from fathom.baselines.pictures import describe, hog
+from fathom.baselines.picture_features import PIXELS_PER_CHUNK, colours, describe, hog
 from fathom.baselines.recipe import SETTINGS
 from fathom.baselines.trees import Forest, from_sklearn
 from fathom.core.budget import Budget
@@ -202,6 +202,36 @@ def test_hog_does_not_see_brightness_and_fits_every_size():
         assert features.dtype == np.float32
         assert np.isfinite(features).all()
         np.testing.assert_array_equal(describe(pictures[1:2])[0].shape, features[1].shape)
+
+
+def test_of_several_channels_the_steepest_counts_at_each_pixel():
+    generator = np.random.default_rng(0)
+    channel = generator.random((2, 1, 24, 24)).astype(np.float32)
+    flat = np.full_like(channel, 0.5)
+    halves = np.concatenate([channel, flat], axis=1)
+    halves[..., 12:] = halves[:, ::-1, :, 12:]  # the left in one channel, the right in the other
+    alone = hog(channel).reshape(2, -1, 7, 4, 9)
+    both = hog(halves).reshape(2, -1, 7, 4, 9)
+    np.testing.assert_array_equal(hog(np.concatenate([flat, channel], axis=1)), hog(channel))
+    # Cells far from the seam, whose blocks do not reach it.
+    np.testing.assert_allclose(both[:, :, [0, 1, 5, 6]], alone[:, :, [0, 1, 5, 6]], atol=1e-6)
+
+
+def test_colours_are_means_deviations_and_shares_of_eight_bins():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 2, 5, 7), dtype=np.uint8)
+    scaled = pictures.astype(np.float32) / 255
+    bins = [[np.bincount(c.ravel() >> 5, minlength=8) / 35 for c in p] for p in pictures]
+    expected = [scaled.mean((2, 3)), scaled.std((2, 3)), np.reshape(bins, (3, 16))]
+    np.testing.assert_allclose(colours(pictures, scaled), np.hstack(expected), atol=1e-6)
+
+
+def test_pictures_are_described_alike_alone_and_in_chunks():
+    count = 3 * PIXELS_PER_CHUNK // (3 * 32 * 32)
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    some = np.array([count - 1, 0, count // 2])
+    together = describe(pictures)
+    np.testing.assert_array_equal(describe(pictures, some), together[some])
+    np.testing.assert_array_equal(describe(pictures[:1]), together[:1])
 
 
 def schema(labels):
