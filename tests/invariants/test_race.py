@@ -16,7 +16,7 @@ from fathom.planning.draft import Draft, make_draft
 from fathom.planning.plan import Plan
 from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.probe import Speed
-from fathom.planning.race import _allowed, _course, race, winner
+from fathom.planning.race import COMFORT, _allowed, _course, race, winner
 from fathom.planning.racers import called, racers
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
@@ -70,17 +70,18 @@ def test_settings_hold_for_every_candidate():
     ("seconds", "course"),
     [
         (100.0, (3, 1.0, 3)),
-        (10.0, (3, 1.0, 1)),
-        (5.0, (3, 0.5, 1)),
-        (4.0, (2, 1.0, 1)),
-        (1.0, (2, 0.25, 1)),
+        (30.0, (3, 1.0, 1)),
+        (17.0, (3, 0.5, 1)),
+        (12.0, (2, 1.0, 1)),
+        (5.0, (2, 0.5, 1)),
+        (3.0, (2, 0.125, 1)),
         (0.1, (2, 0.0, 1)),
     ],
 )
 def test_what_fits_is_tried(seconds, course):
     field, part, rounds = _course(entrants(1.0, 2.0, 7.0), seconds)
     assert (len(field), part, rounds) == course
-    assert part * rounds * sum(e.seconds for e in field) <= seconds
+    assert part * rounds * sum(e.seconds for e in field) <= COMFORT * _allowed(field, seconds)
 
 
 def test_the_race_takes_what_training_leaves():

@@ -26,7 +26,7 @@ from fathom.training.supervised import Supervised
 # The race may take so much of the time for training, and of what training would leave unused.
 SHARE_OF_TRAINING, SHARE_OF_SPARE = 0.3, 0.8
 # Trials are planned to fit comfortably: one that had to be cut short would say nothing.
-COMFORT = 0.6
+COMFORT = 0.7
 SHARE_OF_TIMING = 0.01  # of the time for training, for each candidate
 # The parts of their steps that candidates may be tried for: a few fixed ones, so that a small
 # change of a measured speed seldom changes what is tried. A smaller part says too little.
@@ -81,13 +81,12 @@ def race(
     if len(field) < FEWEST:
         return plan, own.draft, speed
     entrants = [own, *(_entrant(d, plan, what, seconds) for d in field[1:])]
-    allowed = _allowed(entrants, seconds)
-    entrants, part, rounds = _course(entrants, COMFORT * allowed)
+    entrants, part, rounds = _course(entrants, seconds)
     if not part:
         why = "There was no time to try others on validation; this one was best on other tables."
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
     progress.stage("trying networks")
-    scores = _scores(entrants, part, rounds, Budget(allowed), progress)
+    scores = _scores(entrants, part, rounds, Budget(_allowed(entrants, seconds)), progress)
     if not len(scores):
         why = (
             "Others were to be tried on validation, but steps took longer than measured and not "
@@ -125,18 +124,17 @@ def _allowed(entrants: Sequence[Entrant], seconds: float) -> float:
 
 
 def _course(entrants: list[Entrant], seconds: float) -> tuple[list[Entrant], float, int]:
-    """Who races in `seconds`, for what part of the steps (0: there is no time), and how often."""
-    part = _part(entrants, seconds)
-    while len(entrants) > FEWEST and part < ENOUGH:
-        entrants = entrants[:-1]
-        part = _part(entrants, seconds)
-    whole = sum(entrant.seconds for entrant in entrants)
-    return entrants, part, int(np.clip(seconds / whole, 1, MOST_ROUNDS))
+    """Who races, for what part of the steps (0: there is no time), and how often.
 
-
-def _part(entrants: Sequence[Entrant], seconds: float) -> float:
+    `seconds` are there for the race and the training after it. Where all candidates would have too
+    small a part the last is left out: it is the dearest.
+    """
+    comfortable = COMFORT * _allowed(entrants, seconds)
     whole = sum(entrant.seconds for entrant in entrants)
-    return next((part for part in PARTS if part * whole <= seconds), 0.0)
+    part = next((part for part in PARTS if part * whole <= comfortable), 0.0)
+    if part < ENOUGH and len(entrants) > FEWEST:
+        return _course(entrants[:-1], seconds)
+    return entrants, part, int(np.clip(comfortable / whole, 1, MOST_ROUNDS))
 
 
 def _entrant(draft: Draft, plan: Plan, what: Supervised, seconds: float) -> Entrant:
