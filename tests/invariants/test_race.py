@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from fathom.planning.draft import Draft, make_draft
 from fathom.planning.plan import Plan
 from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.probe import Speed
-from fathom.planning.race import COMFORT, _allowed, _course, race, winner
+from fathom.planning.race import COMFORT, _allowed, _course, _scores, race, winner
 from fathom.planning.racers import called, racers
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
@@ -37,6 +37,13 @@ def raced(seconds: float) -> tuple[Plan, Plan, Draft]:
     what, speed = supervised(plan, prepared, "cpu"), Speed(1e-3, 1e-6, unsteady=False)
     after, draft, _ = race(field, what, plan, speed=speed, seconds=seconds, progress=Silent())
     return plan, after, draft
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What a trial is told of, for trials that are only counted."""
+
+    seed: int
 
 
 def entrants(*seconds: float) -> list[SimpleNamespace]:
@@ -107,6 +114,20 @@ def test_a_race_that_is_cut_short_is_void(monkeypatch):
     before, after, _ = raced(40.0)
     assert (after.network, after.training) == (before.network, before.training)
     assert "not all of the trials came to their end" in after.why["network.family"]
+
+
+def test_a_slow_machine_is_noticed_before_the_time_is_spent(monkeypatch):
+    clock, tried = SimpleNamespace(now=0.0), []
+
+    def slow(what, *, steps, report):
+        tried.append(what)
+        clock.now += 9.0
+        return SimpleNamespace(score=0.5, steps=steps)
+
+    monkeypatch.setattr(racing, "run_trial", slow)
+    field = [SimpleNamespace(seconds=2.0, what=Seeded(0), steps=10, name="a")] * 2
+    assert len(_scores(field, 1.0, 3, Budget(10.0, clock=lambda: clock.now), Silent())) == 0
+    assert len(tried) == 1
 
 
 def test_without_time_there_is_no_race():

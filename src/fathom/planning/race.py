@@ -163,12 +163,17 @@ def _scores(
     """Scores (rounds, candidates) of the rounds that came to their end within the budget.
 
     Each trial brings its learning rate down to zero over a length that is fixed beforehand; where
-    the time runs out, the round does not count.
+    the time runs out, or would by what the trials so far have taken, the round does not count.
     """
     finished: list[list[float]] = []
+    foreseen = 0.0
     for turn in range(rounds):
         scores: list[float] = []
         for place, entrant in enumerate(entrants):
+            rest = part * sum(e.seconds for e in entrants[place:])
+            if foreseen and rest * budget.elapsed / foreseen > budget.remaining:
+                return np.array(finished)
+            foreseen += part * entrant.seconds
             done = turn * len(entrants) + place
             progress.advance(done, rounds * len(entrants), f"trying {entrant.name}")
             trial = run_trial(
