@@ -1,17 +1,22 @@
 """Picture files of every form: each is read as it is seen, or named with the reason."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from fathom.core.budget import Budget
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Silent
-from fathom.data import pictures
+from fathom.data import picture_columns, pictures
 from fathom.data.encode import encode
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
+from fathom.data.picture_columns import find_pictures
 from fathom.data.pictures import decode, encode_pictures, foresee, learn_levels
 from fathom.data.read import read
 
@@ -161,3 +166,34 @@ def test_what_the_cache_holds_needs_no_time(tmp_path, monkeypatch):
     encode_pictures(column, size, digest="sha256:a")
     monkeypatch.setattr(pictures, "decode", None)
     foresee(column, "sha256:a", Budget(1e-9))
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_picture_that_an_arrow_table_names_counts_for_the_digest(tmp_path, absolute):
+    for i in range(4):
+        Image.fromarray(RAMP).save(tmp_path / f"{i}.png")
+    folder = tmp_path if absolute else Path()
+    cells = [{"bytes": None, "path": str(folder / f"{i}.png")} for i in range(4)]
+    table = pa.table({"image": cells, "y": ["a", "b"] * 2})
+    pq.write_table(table, tmp_path / "t.parquet")
+
+    def digest():
+        raw = read(tmp_path / "t.parquet")
+        return find_pictures(raw, infer_schema(raw, target="y"), Silent()).digest
+
+    before = digest()
+    assert before == digest()
+    Image.fromarray(RAMP + 1).save(tmp_path / "2.png")
+    assert digest() != before
+
+
+def test_pictures_of_a_folder_are_looked_at_once(tmp_path, monkeypatch):
+    raw = read(deep_folder(tmp_path))
+    monkeypatch.setattr(picture_columns, "look_at_all", None)
+    assert find_pictures(raw, infer_schema(raw), Silent()).digest == raw.digest
+
+
+def test_dev_names_the_validation_split_of_pictures_too(tmp_path):
+    for split in ("train", "dev"):
+        deep_folder(tmp_path / split)
+    assert set(read(tmp_path).given_split) == {"train", "validation"}

@@ -6,12 +6,15 @@ import json
 import lzma
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from fathom.core.errors import DataError
-from fathom.data.formats import packed
+from fathom.data.formats import packed, parquet
 from fathom.data.read import read
 
 TABLE = b"a,y\n1,u\n2,v\n3,u\n"
@@ -154,3 +157,31 @@ def test_formats_that_are_not_read_have_a_way_out(tmp_path, name, part):
     sentence = reason(tmp_path / name)
     assert name in sentence
     assert part in sentence
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_parquet_that_is_made_to_fill_the_memory_is_refused_unread(
+    tmp_path, monkeypatch, compression
+):
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"a": ["x" * 1000] * 4000, "b": np.zeros(4000), "y": ["u", "v"] * 2000})
+    pq.write_table(table, path, compression=compression, use_dictionary=compression == "none")
+    monkeypatch.setattr(packed, "HARMLESS_BYTES", 2**20)
+    if compression == "none":  # repeated values take nothing in the file, whatever packs it
+        monkeypatch.setattr(parquet, "machine_memory", lambda: 30_000)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    assert "unpacks to" in reason(path)
+
+
+@pytest.mark.parametrize("ending", ["feather", "arrow"])
+def test_arrow_that_would_fill_the_memory_is_unpacked_no_further(tmp_path, monkeypatch, ending):
+    path = tmp_path / f"bomb.{ending}"
+    table = pa.table({"a": np.zeros(100_000), "y": ["u", "v"] * 50_000})
+    feather.write_feather(table, path, compression="zstd", chunksize=1000)
+    assert len(read(path)) == 100_000
+    monkeypatch.setattr(parquet, "machine_memory", lambda: 50_000)
+    unpacked = []
+    room = parquet._require_room
+    monkeypatch.setattr(parquet, "_require_room", lambda p, n: (unpacked.append(n), room(p, n)))
+    assert "but this machine has" in reason(path)
+    assert max(unpacked) < table.nbytes / 3

@@ -189,7 +189,9 @@ def test_the_cache_is_bounded_and_says_when_there_is_no_room(tmp_path, monkeypat
         encode_pictures(column, SIZE, digest=digest)
     encode_pictures(column, SIZE, digest="a")  # used again: the oldest is now b
     encode_pictures(column, SIZE, digest="d")
-    kept = [d for d in "abcd" if cache.holds(cache.key_of(d, pictures._names(column), "").content)]
+    kept = [
+        d for d in "abcd" if cache.holds(cache.key_of(d, pictures.names_of(column), "").content)
+    ]
     assert "a" in kept
     assert "d" in kept
     assert "b" not in kept
@@ -200,3 +202,36 @@ def test_the_cache_is_bounded_and_says_when_there_is_no_room(tmp_path, monkeypat
     monkeypatch.setenv("FATHOM_CACHE_LIMIT", "much")
     with pytest.raises(PlanError, match="FATHOM_CACHE_LIMIT is 'much'"):
         cache.limit()
+
+
+def test_an_entry_above_the_limit_is_not_stored_and_removes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "KEPT_SECONDS", 0.0)
+    column = folder_of_pictures(tmp_path)
+    monkeypatch.setenv("FATHOM_CACHE_LIMIT", f"{30 * 3 * 8 * 8 + 1000}")
+    encode_pictures(column, SIZE, digest="a")
+    (entry,) = cache.cache_folder().iterdir()
+    large = ImageStatistics(16, 16, 3, (0.0,) * 3, (1.0,) * 3)
+    told = Silent()
+    plain, _ = encode_pictures(column, large)
+    np.testing.assert_array_equal(encode_pictures(column, large, told, digest="a")[0], plain)
+    assert "FATHOM_CACHE_LIMIT allows" in told.sentences[-1]
+    monkeypatch.setenv("FATHOM_CACHE_ABOVE", "0")
+    with pytest.raises(StorageError, match="FATHOM_CACHE_LIMIT allows"):
+        encode_pictures(column, large, digest="a")
+    assert list(cache.cache_folder().iterdir()) == [entry]
+
+
+def test_two_runs_may_write_one_entry_at_the_same_time():
+    key, shape = cache.key_of("a", ["x"], "form"), (1, 1, 2, 2)
+    pixels = np.full(shape, 7, dtype=np.uint8)
+    with cache.storing_entry(key, shape) as first:
+        first.append(pixels)
+        with cache.storing_entry(key, shape) as second:
+            second.append(pixels)
+        (kept,) = (p for p in cache.cache_folder().iterdir() if not p.name.startswith("."))
+        written = (kept / "manifest.json").stat().st_ino
+    assert list(cache.cache_folder().iterdir()) == [kept]
+    assert (kept / "manifest.json").stat().st_ino == written  # the first to finish stays
+    found = cache.find(key, shape)
+    assert found is not None
+    np.testing.assert_array_equal(found[0], pixels)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +58,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
     Raises StorageError where the disk is full or read-only.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = _beside(path, "part")
     with storing(path):
         try:
             with beside.open("wb") as file:
@@ -70,31 +71,45 @@ def write_atomic(path: Path, content: bytes) -> None:
         fsync_folder(path.parent)
 
 
+def _beside(path: Path, what: str) -> Path:
+    """A hidden name of nobody else's: other threads and machines may write to the same place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.{what}")
+
+
+def _never() -> bool:
+    return False
+
+
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path, keeping: Callable[[], bool] = _never) -> Iterator[Path]:
     """A hidden folder to write into, which takes the place of `folder` when the block succeeds.
 
-    Until then whatever stands at `folder` is untouched; after an error it still is. The files must
-    be flushed by whoever writes them (`write_atomic` does). Raises StorageError, naming `folder`.
+    Until then whatever stands at `folder` is untouched; after an error it still is. What stands
+    there in the end, perhaps another process's, stays where `keeping` says so. The files must be
+    flushed by whoever writes them (`write_atomic` does). Raises StorageError, naming `folder`.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    before = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    shutil.rmtree(beside, ignore_errors=True)
+    beside, before = _beside(folder, "part"), _beside(folder, "old")
     with storing(folder):
         beside.mkdir(parents=True)
         try:
             yield beside
-            _take_place(beside, folder, before)
+            _take_place(beside, folder, before, keeping)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         fsync_folder(folder.parent)
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _take_place(beside: Path, folder: Path, before: Path) -> None:
+def _take_place(beside: Path, folder: Path, before: Path, keeping: Callable[[], bool]) -> None:
     """Rename `beside` to `folder`, what stood there first to `before`."""
-    if not folder.exists():
-        beside.rename(folder)
+    try:
+        beside.rename(folder)  # to look first would leave a moment for others
+    except OSError:
+        if not folder.exists():
+            raise
+    else:
+        return
+    if keeping():
         return
     folder.rename(before)
     try:

@@ -29,11 +29,11 @@ from typing import IO
 
 import msgspec
 import numpy as np
-import psutil
 from msgspec import Struct
 
 from fathom.core.errors import PlanError, StorageError
 from fathom.core.files import replacing, storing, write_json
+from fathom.core.memory import machine_memory
 from fathom.core.prediction import Array
 from fathom.core.stored import StoredArray, StoredFile
 
@@ -94,7 +94,7 @@ def cache_folder() -> Path:
 
 def above() -> int:
     """The bytes above which decoded pictures stay on disk instead of in memory."""
-    return _size("FATHOM_CACHE_ABOVE", str(int(MEMORY_SHARE * _memory())))
+    return _size("FATHOM_CACHE_ABOVE", str(int(MEMORY_SHARE * machine_memory())))
 
 
 def limit() -> int:
@@ -138,7 +138,8 @@ class Writer:
 def storing_entry(key: Key, shape: Shape) -> Iterator[Writer]:
     """Write the entry of `key`, which is there when the block succeeds, whole or not at all.
 
-    Raises StorageError where the folder cannot be written or the disk has no room.
+    An entry that another run finished meanwhile stays. Raises StorageError where the folder cannot
+    be written, the disk has no room, or the entry alone is above the limit.
     """
     root = cache_folder()
     try:
@@ -146,7 +147,8 @@ def storing_entry(key: Key, shape: Shape) -> Iterator[Writer]:
     except OSError as error:
         raise no_room(root, error.strerror or str(error)) from None
     make_room(int(np.prod(shape)))
-    with storing(root), replacing(root / key.name) as folder:
+    there = lambda: find(key, shape) is not None  # noqa: E731
+    with storing(root), replacing(root / key.name, keeping=there) as folder:
         with (folder / PIXELS).open("wb") as file:
             writer = Writer(file)
             yield writer
@@ -158,26 +160,36 @@ def storing_entry(key: Key, shape: Shape) -> Iterator[Writer]:
 def make_room(needed: int) -> None:
     """Remove the entries that were not used for longest until `needed` bytes more are allowed.
 
-    Raises StorageError where the disk has no room for them even then.
+    Raises StorageError, and removes nothing, where they are above the limit alone, or the disk has
+    no room for them even with the cache empty.
     """
-    root = cache_folder()
+    root, most = cache_folder(), limit()
+    if needed > most:
+        reason = f"FATHOM_CACHE_LIMIT allows {_bytes(most)}, and {_bytes(needed)} are needed"
+        raise StorageError(_what(root), reason, "Raise it")
     entries = sorted(_entries(root))
-    held, most = sum(size for _, size, _ in entries), limit()
+    held = sum(size for _, size, _ in entries)
     free = shutil.disk_usage(root).free
+    if free + held < needed + SPARE:
+        raise no_room(root, f"The disk has {_bytes(free)} free, and {_bytes(needed)} are needed")
     for _, size, folder in entries:
         if held + needed <= most and free >= needed + SPARE:
             break
         shutil.rmtree(folder, ignore_errors=True)
         held -= size
         free = shutil.disk_usage(root).free
-    if free < needed + SPARE:
+    if free < needed + SPARE:  # files that somebody still reads take up room until then
         raise no_room(root, f"The disk has {_bytes(free)} free, and {_bytes(needed)} are needed")
 
 
 def no_room(root: Path, reason: str) -> StorageError:
     """The sentence for a cache folder that takes no more."""
     ways = "Free some space, or name another folder with FATHOM_CACHE"
-    return StorageError(f"the cache of decoded pictures in {root}", reason, ways)
+    return StorageError(_what(root), reason, ways)
+
+
+def _what(root: Path) -> str:
+    return f"the cache of decoded pictures in {root}"
 
 
 def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
@@ -193,14 +205,6 @@ def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:
 
 def _last_written(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-
-
-def _memory() -> int:
-    """The bytes of memory of this machine, or fewer where a container is held to fewer."""
-    memory = int(psutil.virtual_memory().total)
-    with suppress(OSError, ValueError):
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory
 
 
 def _size(variable: str, default: str) -> int:

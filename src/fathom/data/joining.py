@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import accumulate
@@ -52,17 +52,22 @@ def stack(parts: Sequence[Raw]) -> Raw:
     """
     if len(parts) == 1:
         return parts[0]
-    content = sha256(" ".join(part.digest for part in parts).encode()).hexdigest()
     return replace(
         parts[0],
         table=Table({name: _concatenate(name, parts) for name in parts[0].table.names}),
         given_split=None,
         problems=tuple(problem for part in parts for problem in part.problems),
-        digest=f"sha256:{content}",
+        digest=joint_digest(part.digest for part in parts),
         where=place_in([len(part) for part in parts], [part.where for part in parts]),
         base=place_in([len(part) for part in parts], [part.folder for part in parts]),
         signs={name: sign for part in reversed(parts) for name, sign in part.signs.items()},
+        looked_at=frozenset.intersection(*(part.looked_at for part in parts)),
     )
+
+
+def joint_digest(digests: Iterable[str]) -> str:
+    """One digest, 'sha256:...', of parts that stand one after the other."""
+    return f"sha256:{sha256(' '.join(digests).encode()).hexdigest()}"
 
 
 def place_in(lengths: Sequence[int], wheres: Sequence[Callable[[int], T]]) -> Callable[[int], T]:

@@ -61,7 +61,7 @@ def absolute_paths(raw: Raw, names: Iterable[str]) -> Raw:
     table = raw.table
     for name in names:
         column = table[name]
-        if isinstance(column, pd.Series) and not _is_absolute(raw, name):
+        if isinstance(column, pd.Series) and name not in raw.looked_at:
             cells = _absolute(raw, column)
             table = table.replace(name, pd.Series(cells, dtype=object))
     return replace(raw, table=table)
@@ -73,7 +73,7 @@ def find_pictures(raw: Raw, schema: Schema, progress: Progress) -> Raw:
     Raises DataError where less than half of a column's pictures are there and can be opened; others
     are named by row when they are encoded.
     """
-    names = [f.name for f in schema.of_kind("image") if not _is_absolute(raw, f.name)]
+    names = [f.name for f in schema.of_kind("image") if f.name not in raw.looked_at]
     names = [name for name in names if isinstance(raw.table[name], pd.Series)]
     raw = absolute_paths(raw, names)
     for name in names:
@@ -87,13 +87,6 @@ def find_pictures(raw: Raw, schema: Schema, progress: Progress) -> Raw:
             content.update(f"\0{looks[file].digest}".encode())
         raw = replace(raw, digest=f"sha256:{content.hexdigest()}")
     return raw
-
-
-def _is_absolute(raw: Raw, name: str) -> bool:
-    """Whether the reader itself found the files, looked at them and named them in full."""
-    if raw.kinds.get(name) != "image":
-        return False
-    return all(isinstance(cell, str) and Path(cell).is_absolute() for cell in raw.table[name])
 
 
 def _judge_bytes(column: pd.Series[Any]) -> Finding:

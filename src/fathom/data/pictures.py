@@ -168,7 +168,9 @@ class _Work:
                     entry.append(pixels)
                     entry.unreadable |= unreadable
             except StorageError as error:
-                self.progress.say(f"Decoded pictures are not kept for the next run: {error}")
+                self.progress.say(
+                    f"Decoded pictures are not kept for the next run: {error.reason}."
+                )
         return pixels, unreadable
 
     def on_disk(self, key: cache.Key) -> tuple[Rows, dict[int, str]]:

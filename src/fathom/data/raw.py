@@ -39,7 +39,8 @@ class Raw:
     several targets are yes/no columns. `problems` lists what could not be read; `digest` is the
     SHA-256 of the content, 'sha256:…'; `where` names a row for people; `base` is the folder in
     which the relative paths of a row are looked for, where that is not the folder of `source`;
-    `signs` are the decimal signs of columns that were numbers written as text.
+    `signs` are the decimal signs of columns that were numbers written as text; `looked_at` are the
+    picture columns whose files the reader opened, so that `digest` covers what is in them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Raw:
     where: Callable[[int], str] = row_number
     base: Callable[[int], Path] | None = None
     signs: Signs = field(default_factory=dict)
+    looked_at: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.table)

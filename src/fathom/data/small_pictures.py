@@ -55,7 +55,7 @@ def small_pictures(
             with cache.storing_entry(key, (len(column), 1, SIDE, SIDE)) as entry:
                 entry.append(small[:, None])
         except StorageError as error:
-            progress.say(f"Small pictures are not kept for the next run: {error}")
+            progress.say(f"Small pictures are not kept for the next run: {error.reason}.")
     return small
 
 

@@ -25,7 +25,7 @@ from fathom.core.schema import Kind
 from fathom.data.formats import memory
 from fathom.data.formats.arrow import from_arrow, named_classes
 from fathom.data.formats.nested import list_columns
-from fathom.data.formats.pictures import ORDER, SPLITS
+from fathom.data.formats.split_names import ORDER, SPLITS
 from fathom.data.joining import join
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table

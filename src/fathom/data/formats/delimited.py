@@ -2,8 +2,8 @@
 
 A field that holds one of `cells.MISSING` (or nothing) is missing. Text is UTF-8 or has a byte
 order mark; where it is neither, the encoding is detected and said aloud. Every line must have as
-many fields as the header: none is ever skipped or filled up in silence. pandas parses; lines are
-only looked at one by one to explain what is wrong.
+many fields as the header: none is ever skipped or filled up in silence. Arrow parses; lines are
+only looked at one by one where it cannot, and to explain what is wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from itertools import islice, pairwise
 from pathlib import Path
@@ -26,6 +25,7 @@ from fathom.core.progress import Progress
 from fathom.data.formats import packed
 from fathom.data.formats.columns import SPELLED, to_columns
 from fathom.data.formats.encoding import to_utf8
+from fathom.data.formats.lines import LineNumbers
 from fathom.data.formats.memory import run_name
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
@@ -59,6 +59,10 @@ class Layout:
             if len(fields) > 1 or (fields and fields[0].strip()):
                 yield line, fields
             line = reader.line_num + 1
+
+    def lines_of_rows(self, content: bytes) -> list[int]:
+        """The line on which each row below the header begins."""
+        return [line for line, _ in self.records(content)][1:]
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def read_texts(path: Path, progress: Progress) -> Texts:
     if not layout.quoted:
         progress.say(f"{path.name} holds unpaired quotes: all quotes are taken as characters.")
     plain = _line_ends(content) == len(table)
-    where = LineNumbers(path, layout, plain)
+    where = LineNumbers(path, None if plain else layout.lines_of_rows)
     return Texts(path, table, layout, sha256(data).hexdigest(), where)
 
 
@@ -271,25 +275,3 @@ def _ragged(content: bytes, header: list[str], layout: Layout, path: Path) -> Da
             "if it belongs to the text."
         )
     return None
-
-
-@dataclass(frozen=True)
-class LineNumbers:
-    """Names a row by its file and line. Lines are counted only once a row is asked for.
-
-    `plain` tells that each row is one line, directly below the header.
-    """
-
-    path: Path
-    layout: Layout
-    plain: bool
-
-    def __call__(self, row: int) -> str:
-        """'reviews.csv line 17'."""
-        line = row + 2 if self.plain else self._lines[row + 1]
-        return f"{self.path.name} line {line}"
-
-    @cached_property
-    def _lines(self) -> list[int]:
-        content, _ = to_utf8(packed.read_bytes(self.path), self.path)
-        return [line for line, _ in self.layout.records(content)]

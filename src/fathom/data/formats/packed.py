@@ -43,7 +43,6 @@ PACKERS: dict[str, Callable[[Path], Any]] = {
     ".zst": _open_zst,
     ".zip": _open_zip,
 }
-ENDINGS = ", ".join(PACKERS)
 _BROKEN = (
     *(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
     *(NotImplementedError, RuntimeError, pyarrow.ArrowException),

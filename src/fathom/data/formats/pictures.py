@@ -20,16 +20,10 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
+from fathom.data.formats.split_names import ORDER, SPLITS
 from fathom.data.opening import SUFFIXES, look_at_all, tell_of_several
 from fathom.data.raw import Problem, Raw, Signs
 from fathom.data.table import Column, Table
-
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-ORDER = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,7 @@ def _raw(
         problems=tuple(problems),
         digest=f"sha256:{content.hexdigest()}",
         where=names.__getitem__,
+        looked_at=frozenset({"image"}),
     )
 
 

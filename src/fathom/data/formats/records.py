@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from math import isnan
 from pathlib import Path
@@ -25,6 +24,7 @@ from fathom.core.progress import Progress
 from fathom.data.cells import text_of
 from fathom.data.formats import packed
 from fathom.data.formats.encoding import to_utf8
+from fathom.data.formats.lines import LineNumbers
 from fathom.data.formats.memory import run_name
 from fathom.data.formats.nested import check_width, flatten, list_columns
 from fathom.data.raw import Raw, Signs
@@ -53,7 +53,7 @@ def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | 
     if packed.suffix(path) not in LINES:
         records = _document(content, path)
     if records is None:
-        where = LineNumbers(path)
+        where = LineNumbers(path, _filled_lines)
         records = _lines(content, path)
     columns = _columns(records, where, path)
     table = Table(columns)
@@ -291,18 +291,6 @@ def _numbers(column: _Column) -> Any:
     return np.concatenate([np.array(batch, dtype=np.float64) for batch in column.batches])
 
 
-@dataclass(frozen=True)
-class LineNumbers:
-    """Names a row by its file and line; blank lines are only looked for once a row is asked for."""
-
-    path: Path
-
-    def __call__(self, row: int) -> str:
-        """'reviews.jsonl line 17'."""
-        return f"{self.path.name} line {self._lines[row]}"
-
-    @cached_property
-    def _lines(self) -> Sequence[int]:
-        content, _ = to_utf8(packed.read_bytes(self.path), self.path)
-        lines = content.split(b"\n")
-        return [number for number, line in enumerate(lines, 1) if line.strip()]
+def _filled_lines(content: bytes) -> list[int]:
+    """The lines that hold a record, from 1."""
+    return [number for number, line in enumerate(content.split(b"\n"), 1) if line.strip()]

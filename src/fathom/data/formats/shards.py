@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -23,15 +22,13 @@ from fathom.core.progress import Progress
 from fathom.data.formats import delimited
 from fathom.data.formats.columns import keep_signs, to_columns
 from fathom.data.formats.memory import run_name
-from fathom.data.formats.pictures import SPLITS as SPLIT_NAMES
 from fathom.data.formats.pictures import visible
+from fathom.data.formats.split_names import ORDER, SPLITS
 from fathom.data.formats.tables import TABLES
-from fathom.data.joining import join, place_in, stack
+from fathom.data.joining import join, joint_digest, place_in, stack
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
 
-SPLITS = {**SPLIT_NAMES, "dev": "validation"}
-ORDER = ("train", "validation", "test")
 _PART = re.compile(rf"({'|'.join(SPLITS)})([-_.]?(part|shard)?[-_.]?\d+([-_.]of[-_.]\d+)?)?", re.I)
 _DOCUMENT = re.compile(r"(readme|licen[cs]e|changelog|notice|copying|citation)\b", re.I)
 _PAPERS = (".md", ".rst", ".html", ".pdf", ".names", ".crc", ".yaml", ".yml")
@@ -112,7 +109,7 @@ def _texts(paths: Sequence[Path], progress: Progress, signs: Signs | None) -> Ra
     names = parts[0].table.column_names
     table = pa.concat_tables([part.table.select(names) for part in parts])
     lengths, wheres = [len(part.table) for part in parts], [part.where for part in parts]
-    digest = sha256(" ".join(part.digest for part in parts).encode()).hexdigest()
+    digest = joint_digest(part.digest for part in parts)
     if not len(table):
         raise DataError(f"{_listed(paths)} have headers but no rows below them.")
     columns: dict[str, Any] = dict(zip(names, table.columns, strict=True))
@@ -125,7 +122,7 @@ def _texts(paths: Sequence[Path], progress: Progress, signs: Signs | None) -> Ra
         "",
         "",
         Table(typed),
-        digest=f"sha256:{digest}",
+        digest=digest,
         where=where,
         base=place_in(lengths, bases),
         signs=found,
