@@ -74,6 +74,36 @@ def test_mlflow_has_the_log_and_a_resume_goes_on_with_the_same_run(tmp_path, mon
     assert sorted(steps) == list(range(1, 9))
 
 
+def test_mlflow_keeps_what_a_checkpoint_stands_on_and_drops_what_is_done_again(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("mlflow")
+    from fathom.tracking.to_mlflow import open_tracker
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "wine"
+    folder.mkdir()
+    tracker = open_tracker(folder)
+    tracked = Tracking(tracker, Silent())
+    log = TrainingLog(folder / "log.jsonl", tracked)
+    log.keep_until(-1)
+
+    def sent():
+        history = tracker.client.get_metric_history(tracker.run_id, "train/loss")
+        return sorted((point.step, point.value) for point in history)
+
+    for step in range(1, 4):
+        log.write("step", step, loss=float(step))
+    log.flush()  # as the trainer does before it saves; a kill right behind it loses nothing
+    assert sent() == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    log.write("step", 4, loss=float("4"))
+    log.keep_until(3)  # rolled back: step 4 is done again
+    log.write("step", 4, loss=5.0)
+    log.flush()
+    assert sent() == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 5.0)]
+    assert tracked.on
+
+
 class Faulty:
     """A tracker that dies on its third call."""
 

@@ -10,11 +10,11 @@ from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
 from fathom.data.augment import AugmentSpec
 from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS, _augmentation
-from fathom.planning.overrides import apply_settings, full_key, leaves, parse_settings
+from fathom.planning.overrides import apply_settings, full_key, keys_of, parse_settings
 from fathom.planning.probe import compiling_pays
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.replan import Pace
-from fathom.training.speed import Speed
+from fathom.training.speed import StepTiming
 
 TREE = {"network": {"family": "mlp", "depth": 2}, "training": {"optimizer": {"name": "muon"}}}
 
@@ -72,7 +72,7 @@ def test_a_fast_run_stops_at_what_the_data_is_good_for():
 
 
 def test_keys_are_found_by_their_end_and_unknown_ones_name_the_nearest():
-    known = list(leaves(TREE))
+    known = keys_of(TREE)
     assert full_key("depth", known) == "network.depth"
     assert full_key("optimizer", known) == "training.optimizer.name"
     with pytest.raises(PlanError, match=r"network\.depth"):
@@ -99,9 +99,9 @@ def test_every_optimizer_has_defaults_of_its_own():
 
 @pytest.mark.parametrize(("left", "pays"), [(50.0, False), (400.0, True), (20.0, False)])
 def test_compiling_pays_only_where_its_time_comes_back(left, pays):
-    plain, compiled = Speed(0.10, 0.11, 9, 0.1), Speed(0.07, 0.08, 9, 30.0)
+    plain, compiled = StepTiming(0.10, 0.11, 9, 0.1), StepTiming(0.07, 0.08, 9, 30.0)
     assert compiling_pays(plain, compiled, left) is pays
-    assert not compiling_pays(plain, Speed(0.099, 0.1, 9, 0.0), left)
+    assert not compiling_pays(plain, StepTiming(0.099, 0.1, 9, 0.0), left)
 
 
 def test_photographs_are_changed_more_than_small_grey_pictures():

@@ -12,14 +12,16 @@ from fathom.core.budget import Budget
 from fathom.core.errors import InterruptedRunError, MissingExtraError, PlanError
 from fathom.core.files import read_json
 from fathom.core.progress import Silent
+from fathom.core.urls import without_password
 from fathom.planning import search as searching
 from fathom.planning.draft import make_draft
+from fathom.planning.halving import behind
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
-from fathom.planning.resolve import resolve
-from fathom.planning.search import TUNING, terms_for_steps, terms_for_time
-from fathom.planning.search_space import families, space
-from fathom.planning.study import without_password
+from fathom.planning.resolve import resolve, supervised
+from fathom.planning.search import TUNING, Searching, terms_for_steps, terms_for_time
+from fathom.planning.search_space import Dimension, families, space
+from fathom.planning.study import Study, suggested
 from fathom.planning.trials import Search, records
 from fathom.report.figures import draw
 
@@ -192,3 +194,137 @@ def test_options_that_do_not_fit(monkeypatch):
 def test_passwords_are_not_shown():
     url = "postgresql://me:secret@host/db"
     assert without_password(f"fathom fit x --tune-storage {url}").endswith("//me:***@host/db")
+
+
+SPACE = {"mlp": [Dimension("rate", 0.1, low=0.01, high=1.0, log=True)]}
+
+
+def a_study(tmp_path, run="one"):
+    return Study(f"sqlite:///{tmp_path}/trials.sqlite3", "trials", wanted=9, seed=3, run=run)
+
+
+def tried(study, *, reports=(), state="finished"):
+    """One trial from its proposal to its end; None leaves it as a killed run would."""
+    trial = study.ask()
+    settings = suggested(trial, SPACE, url=study.url)
+    behind = [study.is_behind(trial, n, score) for n, score in enumerate(reports, 1)]
+    if state is not None:
+        study.tell(trial, state, 0.5, settings=settings, steps=8, seconds=1.0)
+    return settings, behind
+
+
+def test_scores_of_a_killed_trial_do_not_count_beside_those_of_its_repetition(tmp_path):
+    study = a_study(tmp_path)
+    tried(study, reports=(0.5, 0.5))
+    killed, _ = tried(study, reports=(0.9, 0.9), state=None)
+    again = a_study(tmp_path)
+    again.recover()
+    repeated, behind = tried(again, reports=(0.9, 0.9))
+    assert repeated == killed
+    assert behind == [False, False]
+    assert tried(again, reports=(0.6, 0.6))[1] == [True, True]
+    assert [row.scores for row in again.rows()] == [(0.5, 0.5), (0.9, 0.9), (0.6, 0.6)]
+
+
+def test_a_trial_killed_before_its_last_word_is_ended_and_counts_once(tmp_path, monkeypatch):
+    study = a_study(tmp_path)
+    tried(study)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tried(study)
+    again = a_study(tmp_path)
+    again.recover()
+    assert len(again.rows()) == 2
+    fresh, _ = tried(again)
+    assert fresh != again.rows()[1].settings  # nothing waits to be tried again
+    assert [row.state for row in again.rows()] == ["finished"] * 3
+
+
+def test_the_default_is_known_by_its_mark_and_outlives_a_kill(tmp_path):
+    other, study = a_study(tmp_path, "other"), a_study(tmp_path)
+    tried(other)  # a trial that came first, and is not the default
+    study._propose_default({"rate": 0.1})
+    assert tried(study, state=None)[0] == {"rate": 0.1}
+    again = a_study(tmp_path)
+    again.recover()
+    assert tried(again)[0] == {"rate": 0.1}
+    assert [row.default for row in again.rows()] == [False, True]
+
+
+def test_who_comes_first_decides_for_all(tmp_path, monkeypatch):
+    one, two = a_study(tmp_path, "one"), a_study(tmp_path, "two")
+    one.begin({"rate": 0.1})
+    two.begin({"rate": 0.1})
+    assert tried(one)[0] == {"rate": 0.1} != tried(two)[0]
+    late = one._study.set_user_attr
+
+    def between(key, value):  # the other machine asks just before this one has written
+        monkeypatch.setattr(one._study, "set_user_attr", late)
+        monkeypatch.setattr("fathom.planning.study.time.sleep", lambda seconds: late(key, value))
+        assert two.agree("steps", 20) == 10
+
+    monkeypatch.setattr(one._study, "set_user_attr", between)
+    assert one.agree("steps", 10) == 10
+
+
+def test_whoever_was_killed_in_between_keeps_nobody_waiting_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("fathom.planning.study.PATIENCE", 0.2)
+    one, two = a_study(tmp_path, "one"), a_study(tmp_path, "two")
+    assert one._is_first("steps")
+    assert two.agree("steps", 20) == 20
+
+
+def test_the_better_half_goes_on():
+    assert not behind(0.1, [])
+    assert behind(0.1, [0.2])
+    assert not behind(0.2, [0.1, 0.3, 0.0])
+    assert behind(0.1, [0.2, 0.3, 0.0])
+
+
+def test_trials_are_shared_by_those_alone_who_try_the_same(prepared, tmp_path):
+    def name(**options):
+        return search_of(replace(asked(tmp_path), **options), prepared).study.name
+
+    usual = name()
+    assert name() == usual
+    assert name(settings=SETTINGS | {"training.batch_size": 16}) != usual
+    assert name(settings=SETTINGS | {"training.clip_norm": 2.0}) != usual
+    assert name(near_duplicates=False, group="x") != usual
+    moved = changed_splits(prepared)
+    assert search_of(asked(tmp_path), moved).study.name != usual
+
+
+def changed_splits(prepared):
+    splits = prepared.splits
+    train = splits.train.copy()
+    train[0], validation = splits.validation[0], splits.validation.copy()
+    validation[0] = splits.train[0]
+    return replace(prepared, splits=replace(splits, train=train, validation=validation))
+
+
+def search_of(request, prepared, **training):
+    plan = resolve(replace(request, tune=None), prepared, {}, Budget(60.0), Silent())
+    plan = changed(plan, training=changed(plan.training, **training))
+    return Searching(
+        request,
+        prepared,
+        plan=plan,
+        draft=make_draft(request, prepared),
+        what_of=lambda plan: supervised(plan, prepared, "cpu"),
+        terms=terms_for_steps(30, TRIALS),
+        progress=Silent(),
+    )
+
+
+def test_trials_are_never_compiled(prepared, tmp_path):
+    for settings in ({}, {"training.compile": True}):
+        search = search_of(
+            replace(asked(tmp_path), settings=SETTINGS | settings), prepared, compile=True
+        )
+        assert search.plan.training.compile
+        assert not search._candidate({}).training.compile

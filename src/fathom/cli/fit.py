@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fathom.cli.options import data_options, device_option
+from fathom.core.urls import without_password
 
 
 @click.command(short_help="Train a deep network beside a traditional method, and measure both.")
@@ -73,7 +74,6 @@ def fit(
     from fathom.display import Display
     from fathom.pipeline import fit as fit_data
     from fathom.planning.overrides import parse_settings
-    from fathom.planning.study import without_password
 
     command = without_password(shlex.join(["fathom", *sys.argv[1:]]))
     with Display() as display:

@@ -7,8 +7,11 @@ and searches. What a network is worth beside a simpler method is `fathom.fit`'s 
 
 from __future__ import annotations
 
-from fathom.estimators.checks import EXPECTED_FAILED_CHECKS
 from fathom.estimators.classifier import FathomClassifier
 from fathom.estimators.regressor import FathomRegressor
 
 __all__ = ["EXPECTED_FAILED_CHECKS", "FathomClassifier", "FathomRegressor"]
+
+EXPECTED_FAILED_CHECKS: dict[str, str] = {}
+"""Name of a check of scikit-learn that an estimator fails on purpose, to the reason, as
+`check_estimator(expected_failed_checks=...)` takes it."""

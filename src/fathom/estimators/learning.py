@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -162,8 +161,3 @@ def _calibrated(model: LoadedModel, calibration: Examples) -> LoadedModel:
         return model
     trust = fit_trust(NetworkPredictor(model).logits(calibration), calibration.targets)
     return replace(model, trust=trust)
-
-
-def labels_in(targets: Array, classes: Array) -> Array:
-    """The code of each label of `targets` (n,) in the sorted `classes`."""
-    return np.searchsorted(classes, targets)

@@ -12,7 +12,7 @@ from fathom.core.registry import Registry
 from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, NetworkSpec
 from fathom.planning.defaults import Defaults, defaults_for
-from fathom.planning.overrides import apply_settings, convert, full_key, leaves
+from fathom.planning.overrides import apply_settings, convert, full_key, keys_of
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.planning.request import Request
@@ -53,7 +53,7 @@ def make_draft(request: Request, prepared: Prepared, *, family: str | None = Non
     )
     settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS}
     tree = apply_settings(_tree(defaults), settings)
-    fixed = {full_key(key, list(leaves(_tree(defaults)))) for key in settings}
+    fixed = {full_key(key, keys_of(_tree(defaults))) for key in settings}
     if chosen:
         fixed.add("network.family")
     why = {k: v for k, v in defaults.why.items() if k not in fixed}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import yaml
 
 from fathom.core.errors import PlanError, nearest
+from fathom.core.tree import leaves
 
 # Short words for the keys that people set most.
 ALIASES = {
@@ -35,14 +36,9 @@ def parse_settings(pairs: list[str] | tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def keys_of(tree: Mapping[str, Any]) -> list[str]:
     """The dotted keys of all values in nested dictionaries."""
-    for key, value in tree.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, dotted + ".")
-        else:
-            yield dotted
+    return [key for key, _ in leaves(tree)]
 
 
 def full_key(key: str, known: list[str]) -> str:
@@ -67,7 +63,7 @@ def full_key(key: str, known: list[str]) -> str:
 def apply_settings(tree: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """`tree` (nested dictionaries) with the settings put in; `tree` itself stays as it is."""
     changed: dict[str, Any] = msgspec.to_builtins(tree)
-    known = list(leaves(changed))
+    known = keys_of(changed)
     for key, value in settings.items():
         *path, last = full_key(key, known).split(".")
         node = changed

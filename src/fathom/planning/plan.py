@@ -110,6 +110,11 @@ def identity_of(plan: Plan, splits: Splits) -> str:
     """
     told = ("why", "seconds", "environment", "name", "evidence", "baselines", "budget_seconds")
     decisive = {k: v for k, v in msgspec.to_builtins(plan).items() if k not in told}
+    return digest_of(decisive, splits)
+
+
+def digest_of(decisive: Any, splits: Splits) -> str:
+    """A SHA-256 of whatever JSON can hold, and of who trains on what."""
     content = hashlib.sha256(msgspec.json.encode(decisive, order="sorted"))
     for rows in (splits.train, splits.validation, splits.calibration, splits.test):
         content.update(rows.tobytes())

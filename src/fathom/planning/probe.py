@@ -20,8 +20,7 @@ from fathom.planning.plan import Plan
 from fathom.training.precision import threads
 from fathom.training.replan import mean_cost
 from fathom.training.settings import TrainingSpec
-from fathom.training.speed import Speed as Timing
-from fathom.training.speed import measure_speed
+from fathom.training.speed import StepTiming, measure_speed
 from fathom.training.supervised import Supervised
 
 SHARE_OF_BUDGET = 0.04
@@ -95,7 +94,7 @@ def speed_of(what: Supervised, *, seconds: float) -> Speed:
     return _speed(what, measure_speed(what, seconds=seconds), seconds)
 
 
-def _speed(what: Supervised, timing: Timing, seconds: float) -> Speed:
+def _speed(what: Supervised, timing: StepTiming, seconds: float) -> Speed:
     unsteady = timing.slowest > UNSTEADY * timing.median
     mean = _mean_seconds(what, timing.median, seconds)
     return Speed(mean, _predict_seconds(what), unsteady)
@@ -116,8 +115,8 @@ def _may_compile(what: Supervised, draft: Draft, budget: Budget) -> bool:
 
 
 def _compiled(
-    what: Supervised, spec: TrainingSpec, plain: Timing, seconds: float, left: float
-) -> tuple[TrainingSpec, Timing, str]:
+    what: Supervised, spec: TrainingSpec, plain: StepTiming, seconds: float, left: float
+) -> tuple[TrainingSpec, StepTiming, str]:
     """The spec with or without compiling, its timing, and why, with `left` seconds for the run."""
     compiled = changed(spec, compile=True)
     try:
@@ -134,7 +133,7 @@ def _compiled(
     return spec, plain, f"{told}: it does not pay in the time that there is."
 
 
-def compiling_pays(plain: Timing, compiled: Timing, left: float) -> bool:
+def compiling_pays(plain: StepTiming, compiled: StepTiming, left: float) -> bool:
     """Whether clearly more steps fit into `left` seconds once the first one has compiled."""
     return (left - compiled.first) / compiled.median > left / (CLEARLY * plain.median)
 
@@ -154,7 +153,7 @@ def _mean_seconds(what: Supervised, full: float, seconds: float) -> float:
     return full - max(full - small, 0.0) * (1 - mean_cost(sizes.cost, 0.0, 1.0)) / (1 - least)
 
 
-def _told(spec: TrainingSpec, timing: Timing) -> str:
+def _told(spec: TrainingSpec, timing: StepTiming) -> str:
     layout = ", channels last" if spec.channels_last else ""
     plural = "s" if spec.threads > 1 else ""
     milliseconds = f"{1000 * timing.median:.1f}"

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from fathom.core.errors import PlanError
+from fathom.core.packages import require
 from fathom.core.schema import Kind, TaskName
 from fathom.planning.overrides import convert
 from fathom.planning.plan import DataPlan, Plan
@@ -145,8 +146,6 @@ def check_tuning(tune: int | None, storage: str | None) -> None:
         if storage is not None:
             raise PlanError("--tune-storage says where trials are kept: say how many with --tune.")
         return
-    from fathom.planning.study import require_optuna  # it imports this room's other files
-
     if isinstance(tune, bool) or not isinstance(tune, int) or tune < 2:
         raise PlanError(f"--tune {tune}: give how many settings to try, at least 2, such as 20.")
     if storage is not None and "://" not in storage:
@@ -154,7 +153,7 @@ def check_tuning(tune: int | None, storage: str | None) -> None:
             f"--tune-storage {storage!r} is no database URL: write sqlite:////folder/study.sqlite3 "
             "or postgresql://user@host/database."
         )
-    require_optuna()
+    require("optuna", "tune")
 
 
 def repeat_request(

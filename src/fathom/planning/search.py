@@ -7,7 +7,6 @@ is left. Test data plays no part, and a repeated plan never searches.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,8 +21,9 @@ from fathom.core.budget import Budget, format_duration
 from fathom.core.errors import PlanError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress
+from fathom.core.urls import without_password
 from fathom.planning.draft import Draft, make_draft
-from fathom.planning.plan import Plan
+from fathom.planning.plan import Plan, digest_of
 from fathom.planning.prepare import Prepared
 from fathom.planning.request import Request
 from fathom.planning.search_space import FAMILY, Dimension, families, space
@@ -39,12 +39,12 @@ TUNING = "tuning.json"
 SEARCH_SHARE = 0.5
 MEAN_COST = 0.4
 LEAST_STEPS = 3 * VALIDATIONS
-_KEPT = ("threads", "precision", "channels_last", "compile")
+_KEPT = ("threads", "precision", "channels_last")
 
 
 @dataclass(frozen=True)
-class Found:
-    """The winner's settings, plan keys to values, and why each of them."""
+class Winner:
+    """The best trial's settings, plan keys to values, and why each of them."""
 
     settings: dict[str, Any]
     why: dict[str, str]
@@ -92,14 +92,14 @@ class Searching:
         self.spaces = _spaces(request, prepared, draft)
         self.study = Study(
             request.tune_storage or database(request.folder),
-            _study_name(plan, self.spaces),
+            _study_name(request, prepared, plan, self.spaces),
             wanted=self.wanted,
             seed=plan.seed,
             run=f"{platform.node()}:{request.folder.resolve()}",
         )
         self.terms = replace(terms, steps=int(self.study.agree("steps", terms.steps)))
 
-    def run(self, budget: Budget) -> Found:
+    def run(self, budget: Budget) -> Winner:
         """Try settings until the wanted number or the share of the time is reached."""
         self.progress.stage("searching")
         self.study.recover()
@@ -129,8 +129,7 @@ class Searching:
             nonlocal reports, early
             if isfinite(score):
                 reports += 1
-                trial.report(score, reports)
-                early = trial.should_prune()
+                early = self.study.is_behind(trial, reports, score)
             early = early or (share is not None and share.exhausted)
             return early
 
@@ -156,28 +155,31 @@ class Searching:
         return share.share(self.terms.trial_seconds)
 
     def _candidate(self, settings: Mapping[str, Any]) -> Supervised:
-        """The fit with these settings; how it is computed was timed already and stays."""
+        """The fit with these settings; how it is computed was timed already and stays.
+
+        It is not compiled: that takes longer than it can gain in a trial.
+        """
         draft = _draft(self.request, self.prepared, settings)
         kept = {key: getattr(self.plan.training, key) for key in _KEPT}
         plan = changed(
             self.plan,
             network=draft.network,
-            training=changed(draft.training, **kept),
+            training=changed(draft.training, **kept, compile=False),
             task=draft.task,
             augmentation=changed(draft.augmentation, flip=self.plan.augmentation.flip),
         )
         return self.what_of(plan)
 
     def _show(self, rows: list[TrialRow]) -> None:
-        best = _winner(rows)
+        best = _best(rows)
         note = "" if best is None else f"best {abs(best.score or 0.0):.4g}"
         self.progress.advance(len(rows), self.wanted, note)
 
-    def _settle(self) -> Found:
+    def _settle(self) -> Winner:
         """Write down what was tried, and hand the winner over."""
         rows = self.study.rows()
         self._show(rows)
-        best = _winner(rows)
+        best = _best(rows)
         told = {d.key: d.told for dimensions in self.spaces.values() for d in dimensions}
         if len(self.spaces) > 1:
             told = {FAMILY: "among " + ", ".join(self.spaces)} | told
@@ -194,7 +196,7 @@ class Searching:
         )
         assert self.request.folder is not None
         write_json(self.request.folder / TUNING, search)
-        return self._found(search, told)
+        return self._won(search, told)
 
     @property
     def _metric(self) -> str:
@@ -202,23 +204,23 @@ class Searching:
         classes = what.output.form != "number"
         return selection_metric(what.task.primary, len(what.validation), classes=classes)
 
-    def _found(self, search: Search, space: Mapping[str, str]) -> Found:
+    def _won(self, search: Search, space: Mapping[str, str]) -> Winner:
         best, default = search.best, search.default
         if best is None:
-            return Found({}, {})
+            return Winner({}, {})
         reached = f"{search.called} {abs(best.score or 0.0):.4g}"
         against = ""
-        if default is not None and default.score is not None and best.number:
+        if default is not None and default.score is not None and best is not default:
             against = f"; the default reached {abs(default.score):.4g}"
         why = {
             key: f"The best of {len(search.trials)} trials on validation ({reached} in trial "
             f"{best.number + 1}{against}); searched {space[key]}."
             for key in best.settings
         }
-        return Found(best.settings, why)
+        return Winner(best.settings, why)
 
 
-def _winner(rows: list[TrialRow]) -> TrialRow | None:
+def _best(rows: list[TrialRow]) -> TrialRow | None:
     """The best trial that came to its end; of equals the first."""
     finished = [r for r in rows if r.state == "finished" and r.score is not None]
     return max(finished, key=lambda r: r.score or 0.0, default=None)
@@ -244,15 +246,20 @@ def _spaces(request: Request, prepared: Prepared, draft: Draft) -> dict[str, lis
     return found
 
 
-def _study_name(plan: Plan, spaces: Mapping[str, list[Dimension]]) -> str:
-    """The run's name, the data's digest, and a digest of all else that trials must agree in."""
-    fixed = msgspec.to_builtins([plan.data.target, plan.data.task, plan.data.drop, plan.seed])
-    words = repr([fixed, sorted((k, [repr(d) for d in v]) for k, v in spaces.items())])
-    data = plan.data.digest.removeprefix("sha256:")[:12]
-    return f"{plan.name}-{data}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+def _study_name(
+    request: Request, prepared: Prepared, plan: Plan, spaces: Mapping[str, list[Dimension]]
+) -> str:
+    """The run's name, the data's digest, and a digest of all else that trials must agree in.
+
+    Where the data lies, and how fast a machine computes with it, may differ between machines.
+    """
+    data = {**msgspec.to_builtins(plan.data), "source": "", "test": ""}
+    version = plan.environment["versions"]["fathom-learn"]
+    searched = sorted((k, [repr(d) for d in v]) for k, v in spaces.items())
+    agreed = [data, request.settings, plan.seed, plan.augmentation.flip, version, searched]
+    digest = digest_of(agreed, prepared.splits)
+    return f"{plan.name}-{plan.data.digest.removeprefix('sha256:')[:12]}-{digest[:8]}"
 
 
 def _shown(url: str, folder: Path | None) -> str:
-    from fathom.planning.study import without_password
-
     return "" if folder is not None and url == database(folder) else without_password(url)

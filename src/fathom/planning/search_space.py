@@ -29,7 +29,7 @@ WIDTH_STEP = 8
 
 @dataclass(frozen=True)
 class Dimension:
-    """One key of the plan and its values: `choices`, or a range (`whole` numbers, or any)."""
+    """One key of the plan and its values: `choices`, or a range of any numbers."""
 
     key: str
     default: Any
@@ -37,7 +37,6 @@ class Dimension:
     low: float = 0.0
     high: float = 0.0
     log: bool = False
-    whole: bool = False
 
     @property
     def told(self) -> str:

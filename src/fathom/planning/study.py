@@ -8,40 +8,27 @@ the trials before it, and on nothing else.
 from __future__ import annotations
 
 import json
-import re
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fathom.core.errors import MissingExtraError, PlanError
+from fathom.core.errors import PlanError
 from fathom.core.randomness import derive_seed
+from fathom.core.urls import without_password
+from fathom.planning.halving import RUNGS, behind
 from fathom.planning.search_space import FAMILY, Dimension, label
 from fathom.planning.trials import LEAST_FOR_IMPORTANCE, State, TrialRow
 
 TUNING_DATABASE = "tuning.sqlite3"
-# A trial is compared with the others after 1, 2 and 4 of its 8 validations; the better half goes
-# on (successive halving, Jamieson and Talwalkar 2016, in its asynchronous form).
-FIRST_RUNG, HALVING = 1, 2
 RANDOM_SHARE = 3  # one trial in three is drawn at random before the sampler begins to learn
 LEAST_RANDOM, MOST_RANDOM = 4, 10
-
-
-def require_optuna() -> None:
-    """Raise MissingExtraError where Optuna is not installed."""
-    try:
-        missing = find_spec("optuna") is None
-    except ValueError:  # it was shut out by hand
-        missing = True
-    if missing:
-        raise MissingExtraError("optuna", "tune")
-
-
-def without_password(url: str) -> str:
-    """A database URL that may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+# So many seconds another machine may take over a few lines in the database before it counts as
+# killed in the middle of them.
+PATIENCE = 10.0
+ASKED_EVERY = 0.1
 
 
 @contextmanager
@@ -77,32 +64,68 @@ class Study:
                 study_name=name,
                 load_if_exists=True,
                 direction="maximize",
-                pruner=optuna.pruners.SuccessiveHalvingPruner(
-                    min_resource=FIRST_RUNG, reduction_factor=HALVING
-                ),
+                pruner=optuna.pruners.NopPruner(),  # see `is_behind`
             )
 
     def agree(self, key: str, value: Any) -> Any:
         """What all who share the study use under `key`: the value of whoever came first."""
         with storing_trials(self.url):
-            if key not in self._study.user_attrs:
-                self._study.set_user_attr(key, value)
+            self._once(
+                key,
+                done=lambda: key in self._study.user_attrs,
+                do=lambda: self._study.set_user_attr(key, value),
+            )
             return self._study.user_attrs[key]
-
-    def recover(self) -> None:
-        """Give up what this run was at when it was interrupted, and have it tried again."""
-        states = self._optuna.trial.TrialState
-        with storing_trials(self.url):
-            for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-                if trial.user_attrs.get("run") == self.run:
-                    self._study.enqueue_trial(trial.params)
-                    self._study.tell(trial.number, state=states.FAIL)
 
     def begin(self, values: Mapping[str, Any]) -> None:
         """Make the default the first trial of a study that has none."""
         with storing_trials(self.url):
-            if not self._study.get_trials(deepcopy=False):
-                self._study.enqueue_trial(dict(values), skip_if_exists=True)
+            self._once(
+                "default",
+                done=lambda: bool(self._study.get_trials(deepcopy=False)),
+                do=lambda: self._propose_default(values),
+            )
+
+    def _once(self, what: str, *, done: Callable[[], bool], do: Callable[[], None]) -> None:
+        """`do` by one of all who share the study; the others wait until it is `done`.
+
+        Who may do it is settled by a name, which the database gives away but once. Where whoever
+        has it was killed meanwhile another one does it.
+        """
+        if not done() and not self._is_first(what):
+            end = time.monotonic() + PATIENCE
+            while not done() and time.monotonic() < end:
+                time.sleep(ASKED_EVERY)
+        if not done():
+            do()
+
+    def _is_first(self, what: str) -> bool:
+        try:
+            self._optuna.create_study(storage=self.url, study_name=f"{self.name} ({what})")
+        except self._optuna.exceptions.DuplicatedStudyError:
+            return False
+        return True
+
+    def _propose_default(self, values: Mapping[str, Any]) -> None:
+        self._study.enqueue_trial(dict(values), user_attrs={"default": True})
+
+    def recover(self) -> None:
+        """Settle what this run was at when it was interrupted.
+
+        A trial of which all was written but its end gets that; another is given up, and will be
+        proposed again: by the same seed behind the same trials, and the default by itself.
+        """
+        states = self._optuna.trial.TrialState
+        with storing_trials(self.url):
+            for trial in self._study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+                if trial.user_attrs.get("run") != self.run:
+                    continue
+                if "state" in trial.user_attrs:
+                    self._end(trial.number, trial.user_attrs["state"], trial.user_attrs["score"])
+                    continue
+                if trial.user_attrs.get("default"):
+                    self._propose_default(trial.system_attrs["fixed_params"])
+                self._study.tell(trial.number, state=states.FAIL)
 
     def ask(self) -> Any:
         """A new trial of Optuna's."""
@@ -126,15 +149,8 @@ class Study:
         steps: int,
         seconds: float,
     ) -> None:
-        """Write down what came of a trial."""
-        states = self._optuna.trial.TrialState
-        to_state = {
-            "finished": states.COMPLETE,
-            "ended early": states.PRUNED,
-            "failed": states.FAIL,
-        }[state]
-        with storing_trials(self.url), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        """Write down what came of a trial: `state` last, which says that all of it is there."""
+        with storing_trials(self.url):
             for key, value in (
                 ("settings", json.dumps(dict(settings))),
                 ("score", score),
@@ -143,7 +159,33 @@ class Study:
                 ("state", state),
             ):
                 trial.set_user_attr(key, value)
-            self._study.tell(trial, score if state == "finished" else None, state=to_state)
+            self._end(trial.number, state, score)
+
+    def _end(self, number: int, state: State, score: float | None) -> None:
+        """End Optuna's trial, which takes no attributes from then on."""
+        states = self._optuna.trial.TrialState
+        to_state = {
+            "finished": states.COMPLETE,
+            "ended early": states.PRUNED,
+            "failed": states.FAIL,
+        }[state]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = score if state == "finished" else None
+            self._study.tell(number, value, state=to_state)
+
+    def is_behind(self, trial: Any, validation: int, score: float) -> bool:
+        """Note a score, and tell whether the trial is to be ended: see `planning.halving`.
+
+        Trials that were interrupted do not count: they are done again.
+        """
+        with storing_trials(self.url):
+            trial.report(score, validation)
+            if validation not in RUNGS:
+                return False
+            others = [t for t in self._counted() if t.number != trial.number]
+        came = (t.intermediate_values.get(validation) for t in others)
+        return behind(score, [value for value in came if value is not None])
 
     def _counted(self) -> list[Any]:
         """The trials without those that were interrupted."""
@@ -169,6 +211,7 @@ class Study:
                 scores=tuple(value for _, value in sorted(t.intermediate_values.items())),
                 steps=t.user_attrs["steps"],
                 seconds=t.user_attrs["seconds"],
+                default=t.user_attrs.get("default", False),
             )
             for number, t in enumerate(trials)
         ]

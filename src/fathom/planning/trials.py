@@ -20,7 +20,7 @@ State = Literal["finished", "ended early", "failed"]
 
 class TrialRow(Struct, frozen=True, forbid_unknown_fields=True):
     """One setting that was tried. `scores` were reached on validation, in order; `score` is the
-    best of them, higher being better; None where the trial failed.
+    best of them, higher being better; None where the trial failed. `default`: with the defaults.
     """
 
     number: int
@@ -30,6 +30,7 @@ class TrialRow(Struct, frozen=True, forbid_unknown_fields=True):
     scores: tuple[float, ...]
     steps: int
     seconds: float
+    default: bool = False
 
 
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def default(self) -> TrialRow | None:
         """The trial of the defaults."""
-        return next((t for t in self.trials if t.number == 0), None)
+        return next((t for t in self.trials if t.default), None)
 
     @property
     def best(self) -> TrialRow | None:
@@ -88,7 +89,7 @@ def _best(search: Search) -> Record:
     told += f", {search.count('failed')} failed. " if search.count("failed") else ". "
     if best is None or best.score is None:
         told += "None came to its end: the defaults stay."
-    elif best.number == 0:
+    elif best.default:
         told += f"None was better on validation than the default ({_told(search, best)})."
     else:
         told += f"Trial {best.number + 1} was the best on validation: {_told(search, best)}"

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from fathom.core.errors import MissingExtraError, PlanError, nearest
+from fathom.core.errors import PlanError, nearest
+from fathom.core.packages import require
 from fathom.core.progress import Progress
 from fathom.core.record import Record
+from fathom.core.tree import leaves
 from fathom.tracking.tracker import Tracker
 
 TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
@@ -32,12 +33,7 @@ def check_tracker(name: str | None) -> None:
     if name not in TRACKERS:
         known = ", ".join(TRACKERS)
         raise PlanError(f"There is no tracker {name!r}; known: {known}.{nearest(name, TRACKERS)}")
-    try:
-        missing = find_spec(TRACKERS[name]) is None
-    except ValueError:  # it was shut out by hand
-        missing = True
-    if missing:
-        raise MissingExtraError(TRACKERS[name], "track")
+    require(TRACKERS[name], "track")
 
 
 class Tracking:
@@ -61,13 +57,21 @@ class Tracking:
     def line(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """One line of the log."""
         prefix = "train" if kind == "step" else kind
-        scalars = dict(_scalars(values, prefix))
+        scalars = {
+            name: float(value)
+            for name, value in leaves(values, f"{prefix}/", "/")
+            if _is_number(value)
+        }
         if scalars:
             self._do("scalars", step, scalars)
 
     def parameters(self, plan: Mapping[str, Any]) -> None:
         """The plan, as nested dictionaries."""
-        self._do("parameters", dict(_leaves(plan)))
+        self._do("parameters", {key: str(value) for key, value in leaves(plan)})
+
+    def flush(self) -> None:
+        """A checkpoint is going to be saved: the lines before it are not written anew."""
+        self._do("flush")
 
     def records(self, records: Iterable[Record]) -> None:
         """What was measured, when all is done."""
@@ -118,22 +122,3 @@ def _open(name: str, folder: Path, progress: Progress) -> Tracker | None:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _scalars(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    """The finite numbers of nested dictionaries, their keys joined with slashes."""
-    for key, value in values.items():
-        name = f"{prefix}/{key}"
-        if isinstance(value, Mapping):
-            yield from _scalars(value, name)
-        elif _is_number(value):
-            yield name, float(value)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """All values of nested dictionaries as texts, by dotted key."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
 from fathom.core.files import read_json, write_json
+from fathom.core.urls import without_password
 
 for noisy in ("mlflow", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -34,6 +34,7 @@ STATE, DATABASE = "tracking.json", "mlflow.db"
 # Points are sent together: each call is a transaction of a database or a request to a server.
 MOST_WAITING, SECONDS_BETWEEN = 500, 5.0
 LONGEST_VALUE, MOST_PARAMETERS = 500, 100
+TRACKING_FORMAT = 1
 
 
 class TrackedRun(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +42,7 @@ class TrackedRun(Struct, frozen=True, forbid_unknown_fields=True):
 
     uri: str
     run_id: str
+    format_version: int = TRACKING_FORMAT
 
 
 class MLflow:
@@ -51,7 +53,7 @@ class MLflow:
         known = read_json(path, TrackedRun) if path.exists() else None
         self.uri = os.environ.get(URI) or f"sqlite:///{(folder.parent / DATABASE).resolve()}"
         self.client = MlflowClient(tracking_uri=self.uri)
-        shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.uri)  # no password in a file
+        shown = without_password(self.uri)
         if known is not None and known.uri == shown:
             self.run_id = known.run_id
             self.client.update_run(self.run_id, status="RUNNING")
@@ -68,6 +70,7 @@ class MLflow:
         """At first this tells where a resumed run stands; later, that training went back."""
         if self._begun:
             self.sent = min(self.sent, step)
+            self._waiting = [point for point in self._waiting if point.step <= step]
         self._begun = True
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -77,7 +80,13 @@ class MLflow:
         now = int(time.time() * 1000)
         self._waiting += [Metric(name, value, now, step) for name, value in values.items()]
         if len(self._waiting) >= MOST_WAITING or self._due:
-            self._flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        waiting, self._waiting = self._waiting, []
+        self._send(waiting)
+        self._flushed = time.monotonic()
 
     def parameters(self, values: Mapping[str, str]) -> None:
         """Parameters cannot be changed: a resumed run has the same."""
@@ -87,7 +96,7 @@ class MLflow:
 
     def results(self, values: Mapping[str, float], texts: Mapping[str, str]) -> None:
         """Records as metrics and tags."""
-        self._flush()
+        self.flush()
         now = int(time.time() * 1000)
         self._send([Metric(f"evidence/{name}", value, now, 0) for name, value in values.items()])
         for name, text in texts.items():
@@ -95,17 +104,12 @@ class MLflow:
 
     def close(self, done: bool) -> None:
         """Send what waits, and say how the run ended."""
-        self._flush()
+        self.flush()
         self.client.set_terminated(self.run_id, "FINISHED" if done else "KILLED")
 
     @property
     def _due(self) -> bool:
         return time.monotonic() - self._flushed > SECONDS_BETWEEN
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._send(waiting)
-        self._flushed = time.monotonic()
 
     def _send(self, metrics: list[Metric]) -> None:
         for start in range(0, len(metrics), MOST_WAITING):

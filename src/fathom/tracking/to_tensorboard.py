@@ -31,6 +31,10 @@ class TensorBoard:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
+    def flush(self) -> None:
+        """Write what the writer holds back."""
+        self.writer.flush()
+
     def parameters(self, values: Mapping[str, str]) -> None:
         """The plan, to be shown as a table in every file."""
         self._plan = values

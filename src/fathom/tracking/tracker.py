@@ -15,6 +15,9 @@ class Tracker(Protocol):
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers by name (`train/loss`) at one step."""
 
+    def flush(self) -> None:
+        """What was told so far must outlast a power cut from now on."""
+
     def parameters(self, values: Mapping[str, str]) -> None:
         """The plan, by dotted key."""
 

@@ -21,6 +21,9 @@ class Listener(Protocol):
     def keep_until(self, step: int) -> None:
         """The lines of later steps were dropped; this comes first of all, too."""
 
+    def flush(self) -> None:
+        """A checkpoint is going to be saved: a resumed run does not tell these lines again."""
+
 
 class TrainingLog:
     """Appends lines, and tells `listener`; a disk that is full for a while only delays them."""
@@ -36,6 +39,11 @@ class TrainingLog:
             self._write_waiting()
         if self.listener is not None:
             self.listener.line(kind, step, values)
+
+    def flush(self) -> None:
+        """Have the listener put away what it has heard, before a checkpoint is saved."""
+        if self.listener is not None:
+            self.listener.flush()
 
     def finish(self) -> None:
         """Write what still waits. Raises StorageError where the disk is full even now."""

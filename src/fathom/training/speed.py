@@ -45,7 +45,7 @@ class Trainable(Protocol):
 
 
 @dataclass(frozen=True)
-class Speed:
+class StepTiming:
     """Seconds a step: the median and the slowest of `steps` timed ones, after warming up.
 
     `first` is what the very first step took, compiling included. A slowest step far above the
@@ -63,7 +63,7 @@ Inputs = dict[str, Tensor]
 
 def measure_speed(
     what: Trainable, *, seconds: float, resize: Callable[[Inputs], Inputs] | None = None
-) -> Speed:
+) -> StepTiming:
     """Time whole training steps (batch, forward, backward, optimizer) for about `seconds`.
 
     `resize` brings the pictures of each batch to another size first.
@@ -95,7 +95,7 @@ def measure_speed(
         return _timed(step, seconds)
 
 
-def _timed(step: Callable[[], None], seconds: float) -> Speed:
+def _timed(step: Callable[[], None], seconds: float) -> StepTiming:
     """Repeat `step` until the time is up. An update reads its loss: it is done when it returns."""
     begun = perf_counter()
     end = begun + seconds
@@ -108,4 +108,4 @@ def _timed(step: Callable[[], None], seconds: float) -> Speed:
         started = perf_counter()
         step()
         times.append(perf_counter() - started)
-    return Speed(float(np.median(times)), max(times), len(times), first)
+    return StepTiming(float(np.median(times)), max(times), len(times), first)

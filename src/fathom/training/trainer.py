@@ -361,6 +361,7 @@ class Trainer:
     def _save(self) -> None:
         """Save a checkpoint. Where that fails training goes on, and the earlier ones stay."""
         started = self._clock()
+        self.log.flush()
         try:
             checkpoints.save(self.checkpoints, self._checkpoint())
         except (OSError, ArtefactError) as error:

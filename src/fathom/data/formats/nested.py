@@ -6,7 +6,7 @@ fractional numbers in every row are a vector, and get a column for each number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError
+from fathom.core.tree import leaves
 
 MAXIMUM_COLUMNS = 20_000
 LONGEST_VECTOR = 4096
@@ -24,19 +25,13 @@ def flatten(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if not any(isinstance(value, dict) for value in record.values()):
         return record
     flat: dict[str, Any] = {}
-    for name, value in _leaves(record, ""):
+    for name, value in leaves(record):
+        if value == {}:  # an object that says nothing
+            continue
         if name in flat:
             raise ValueError(name)
         flat[name] = value
     return flat
-
-
-def _leaves(record: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
-    for name, value in record.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
 
 
 def list_columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
