@@ -21,6 +21,7 @@ from fathom.core.progress import Silent
 from fathom.core.task import Loss
 from fathom.data.augment import PictureSizes
 from fathom.data.source import ArraySource
+from fathom.training.checkpoint import saved
 from fathom.training.interrupt import DeferredInterrupt
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.schedule import Replan, load_replans
@@ -106,6 +107,27 @@ def test_log_tells_the_whole_story(tmp_path: Path) -> None:
         assert min(figures.values()) > 0
     best = max(line["score"] for line in log(tmp_path, "validation"))
     assert result.best_score == best
+
+
+def test_who_listens_has_put_the_lines_away_before_a_checkpoint_stands_on_them(
+    tmp_path: Path,
+) -> None:
+    class Listener:
+        step = 0
+
+        def keep_until(self, step: int) -> None: ...
+
+        def line(self, kind: str, step: int, values: Any) -> None:
+            self.step = step
+
+        def flush(self) -> None:
+            steps = {int(path.name.split("-")[-1]) for path in saved(tmp_path / "checkpoints")}
+            put_away.append((self.step, max(steps, default=-1)))
+
+    put_away: list[tuple[int, int]] = []
+    run = digits(steps=20, save_every=10, log_every=5)
+    run.trainer(tmp_path, listener=Listener()).fit()
+    assert put_away == [(0, -1), (10, 0), (20, 10)]  # the last line heard, the last state saved
 
 
 def test_network_is_left_with_its_best_weights_and_the_later_of_a_tie(tmp_path: Path) -> None:
