@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from fathom.baselines import (
     BASELINES,
+    Limit,
     applicable,
     baseline_from_state,
     fit_baseline,
@@ -243,12 +244,33 @@ def test_a_fit_that_the_budget_cut_short_says_so(name, case):
         assert not short.settled
         assert 5 <= count(short.limit) < count(whole.limit) + 30
     assert short.settled != any(
-        note.startswith(
-            f"{TITLES[name]} was stopped by the time budget after {count(short.limit)} rounds"
-        )
+        note.startswith(f"{TITLES[name]} was stopped by the time budget")
+        and f" {count(short.limit)} rounds" in note
         for note in short.notes
     )
     assert baseline_from_state(name, *short.state()).settled == short.settled
+    if name == "boosting":  # its limit is written into the plan, and a repeat is no less hurried
+        limit = msgspec.convert(msgspec.to_builtins(short.limit), Limit)
+        again, _ = fit.__wrapped__(name, case, limit=limit)
+        assert (again.settled, again.notes) == (short.settled, short.notes)
+        assert again.limit == short.limit
+
+
+def test_a_rare_class_is_not_lost_where_rows_are_drawn(monkeypatch):
+    monkeypatch.setattr("fathom.baselines.boosting.MOST_CELLS", 200)
+    generator = np.random.default_rng(0)
+    numbers = generator.normal(size=(3000, 2)).astype(np.float32)
+    targets = (np.arange(3000) == 1700).astype(np.int64)
+    train = Examples({"numbers": numbers}, targets, np.arange(3000))
+    model = BASELINES["boosting"].fit(
+        train,
+        make_schema("classification", ["number"], LABELS[:2]),
+        "classification",
+        seed=0,
+        budget=Budget(20),
+        limit=3,
+    )
+    assert model.classes.tolist() == [0, 1]
 
 
 def test_a_clock_that_runs_out_stops_boosting_between_rounds():

@@ -13,6 +13,7 @@ from fathom.core.examples import Examples
 from fathom.core.predictor import Predictor
 from fathom.inference import model as inference
 from fathom.inference import run_network
+from fathom.inference.model import batch_size
 
 CASES = {
     "table": lambda **k: bundles.make(bundles.people(), "fast", **k),
@@ -132,3 +133,29 @@ def test_batches_are_smaller_for_larger_pictures():
     assert inference.batch_size(large, "cpu") == inference.SMALLEST_BATCH
     assert inference.batch_size(small, "cpu") == inference.LARGEST_BATCH["cpu"]
     assert inference.batch_size({}, "cpu") == inference.LARGEST_BATCH["cpu"]
+
+
+def test_what_is_said_of_a_row_does_not_depend_on_how_many_are_asked_about():
+    made = bundles.make(bundles.people(), "fast")
+    size = batch_size(made.examples.inputs, "cpu")
+    most = made.examples.take(np.arange(2 * size + 16) % len(made.examples))
+    network = made.network.model.network
+    whole = run_network(network, most)
+    for rows in (1, 2, 3, 15, 17, size + 1, size + 2, 2 * size + 1, 2 * size + 2):
+        said = run_network(network, most.take(np.arange(rows)))
+        assert torch.equal(said, whole[:rows]), rows
+
+
+@pytest.mark.parametrize(("rows", "seen"), [(1, [16]), (34, [32, 16]), (48, [32, 16])])
+def test_a_last_batch_of_few_rows_is_filled_up(rows, seen):
+    asked = []
+
+    class Counting(torch.nn.Module):
+        def forward(self, inputs):
+            asked.append(len(inputs["numbers"]))
+            return inputs["numbers"][:, :1]
+
+    wide = np.arange(rows * 2**14, dtype=np.float32).reshape(rows, 2**14)
+    said = run_network(Counting(), Examples({"numbers": wide}, None, np.arange(rows)))
+    assert asked == seen
+    np.testing.assert_array_equal(said[:, 0], wide[:, 0])

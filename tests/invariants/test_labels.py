@@ -229,6 +229,19 @@ class TestScores:
         )  # fmt: skip
         assert same[:3] == (0.0, 0.0, 0.0)
 
+    def test_a_perfect_rank_of_a_rare_label_is_no_narrower_than_its_rows_allow(self):
+        labels = np.zeros((200, 2), dtype=np.uint8)
+        labels[:3, 0], labels[:100, 1] = 1, 1
+        said = LabelsPrediction(("rare", "even"), 0.1 + 0.8 * labels)
+        macro, micro = LABEL_METRICS[3], LABEL_METRICS[4]
+        rare = macro.estimate(said, labels, np.random.default_rng(0))
+        alone = macro.estimate(
+            LabelsPrediction(("rare",), said.probs[:, :1]), labels[:, :1], np.random.default_rng(0)
+        )
+        assert rare.value == 1.0
+        assert rare.low == alone.low < 0.8
+        assert rare.low < micro.estimate(said, labels, np.random.default_rng(0)).low < 1.0
+
     def test_nothing_to_rank_is_said(self):
         assert "nothing to rank" in LABEL_METRICS[3].undefined(np.ones((5, 3), dtype=np.uint8))
 

@@ -93,6 +93,29 @@ def test_only_a_gain_beyond_noise_is_chosen_and_the_dearer_only_for_more(right, 
     assert ("no more than noise" in why) == (chosen == "one")
 
 
+def test_on_few_rows_luck_in_the_accuracy_is_no_gain():
+    """The log loss is what few rows are chosen by: more right answers, all unsure, do not count."""
+    targets = np.arange(60) % 3
+    sure = torch.nn.functional.one_hot(torch.as_tensor(targets), 3).double()
+    plain = 4 * sure
+    plain[:10] = -0.1 * sure[:10]  # barely wrong, the others surely right
+    outputs = {"one": plain, "mirrored": 0.1 * sure, "mirrored_shifted": 0.1 * sure}
+    right = [float((o.argmax(1).numpy() == targets).mean()) for o in outputs.values()]
+    assert right[0] < right[1] == 1.0
+    assert choose_views(TASK, outputs.__getitem__, targets, candidates(flip=True))[0] == "one"
+
+
+def test_what_was_tested_is_named():
+    task = build_task("multilabel", OutputSpec("labels", labels=("a", "b")))
+    draw = np.random.default_rng(0)
+    targets = (draw.random((800, 2)) < 0.5).astype(np.uint8)
+    truth, noise = 2.0 * targets - 1.0, draw.normal(size=(800, 2))
+    outputs = {"one": truth + 2 * noise, "mirrored": 2 * truth + noise}
+    _, why = choose_views(task, lambda v: torch.as_tensor(outputs[v]), targets, ["mirrored"])
+    assert "took macro_roc_auc" in why
+    assert "the mean log-probability rose by" in why
+
+
 def test_mirror_images_are_tried_only_where_they_were_learned():
     assert not any(v.mirror for name in candidates(flip=False) for v in VIEWS[name])
     assert any(v.mirror for name in candidates(flip=True) for v in VIEWS[name])

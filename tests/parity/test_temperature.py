@@ -96,3 +96,20 @@ def test_where_the_rows_cannot_tell_it_stays_1_and_says_why(change, reason):
 def test_it_survives_json():
     trust = fit_trust(*drawn(200, 3, 3.0))
     assert msgspec.json.decode(msgspec.json.encode(trust), type=Trust) == trust
+
+
+def test_many_labels_of_few_rows_are_few_rows():
+    logits = np.random.default_rng(0).normal(size=(6, 10))
+    trust = fit_trust(logits, (np.random.default_rng(1).random((6, 10)) < 0.5).astype(np.uint8))
+    assert trust.temperature == 1.0
+    assert "6 calibration rows are too few" in trust.reason
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_search_that_ends_where_it_may_go_no_farther_has_found_nothing(sign):
+    logits, codes = drawn(600, 2, 1.0)
+    logits = -5 * logits if sign < 0 else 1e-4 * logits
+    trust = fit_trust(logits, codes)
+    assert trust.temperature == 1.0
+    assert trust.log_loss == trust.log_loss_before == log_loss(logits, codes, 1.0)
+    assert f"as {'high' if sign < 0 else 'low'} as any" in trust.reason

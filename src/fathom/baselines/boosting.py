@@ -21,7 +21,8 @@ from fathom.baselines.base import (
 )
 from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import Table
-from fathom.baselines.recipe import Extent, Recipe
+from fathom.baselines.recipe import Extent
+from fathom.baselines.rounds import sample_order
 from fathom.baselines.trees import Forest, Trees
 from fathom.baselines.tuning import repeat, search
 from fathom.core.budget import Budget
@@ -78,8 +79,7 @@ class Boosting(Baseline):
         A limit that is a number is a forest of so many rounds with the default settings.
         """
         labels = schema.labels if task_name == "classification" else ()
-        known_targets(train, labels)
-        train, notes = _bounded(train, seed)
+        train, notes = _bounded(train, labels, seed)
         targets = known_targets(train, labels)
         codes = CategoryCodes.learn(categories_of(train))
         table = Table.of(train, targets, codes, labels, seed)
@@ -90,7 +90,7 @@ class Boosting(Baseline):
             codes,
             found.forests[0].classes,
             labels,
-            limit=Recipe(tuple(forest.member for forest in found.forests)),
+            limit=found.recipe,
             notes=notes + found.notes,
             settled=found.settled,
         )
@@ -117,12 +117,19 @@ class Boosting(Baseline):
         return cls(trees, arrays["start"], codes, arrays["classes"], **common(config))
 
 
-def _bounded(train: Examples, seed: int) -> tuple[Examples, tuple[str, ...]]:
-    """At most as many rows as fit into memory as float64, and a sentence if some were left out."""
+def _bounded(
+    train: Examples, labels: tuple[str, ...], seed: int
+) -> tuple[Examples, tuple[str, ...]]:
+    """At most as many rows as fit into memory as float64, and a sentence if some were left out.
+
+    Every class that occurs keeps a row, however rare it is.
+    """
+    targets = known_targets(train, labels)
     columns = numbers_of(train).shape[1] + categories_of(train).shape[1]
     most = MOST_CELLS // max(1, columns)
     if len(train) <= most:
         return train, ()
-    sample = train.sample(most, numpy_generator(seed, "boosting", "rows"))
+    order = sample_order(targets, labels, numpy_generator(seed, "boosting", "rows"))
+    sample = train.take(np.sort(order[:most]))
     told = f"Gradient boosting was fitted on {most:,} of {len(train):,} rows, drawn at random."
     return sample, (told,)

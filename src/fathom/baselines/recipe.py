@@ -49,9 +49,11 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """The forests whose log-odds, or numbers, are averaged. Raises PlanError where there are none.
 
     In a plan a plain number of rounds stands for one forest with the settings of `DEFAULT`.
+    `settled` is False where the time budget ended the choice, so that a repeat says so too.
     """
 
     members: tuple[Member, ...]
+    settled: bool = True
 
     def __post_init__(self) -> None:
         if not self.members:

@@ -45,17 +45,26 @@ class _Tried:
 
 @dataclass(frozen=True)
 class Found:
-    """The forests to average, the best first."""
+    """The forests to average, the best first; `settled` as in Recipe."""
 
     forests: tuple[Kept, ...]
-    notes: tuple[str, ...] = ()
     settled: bool = True
+
+    @property
+    def recipe(self) -> Recipe:
+        """What repeats them."""
+        return Recipe(tuple(forest.member for forest in self.forests), self.settled)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know; the same after a search and after its repeat."""
+        return () if self.settled else (_stopped(self.recipe),)
 
 
 def repeat(table: Table, limit: Extent) -> Found:
     """Exactly the forests of a recipe; a number is the default settings for so many rounds."""
     recipe = limit if isinstance(limit, Recipe) else Recipe((replace(DEFAULT, rounds=limit),))
-    return Found(tuple(_grown(table, member, None) for member in recipe.members))
+    return Found(tuple(_grown(table, member, None) for member in recipe.members), recipe.settled)
 
 
 def search(table: Table, budget: Budget, validation: Examples | None) -> Found:
@@ -66,18 +75,15 @@ def search(table: Table, budget: Budget, validation: Examples | None) -> Found:
     the default settings alone.
     """
     chosen = validation is not None and validation.targets is not None and len(validation) > 0
-    left, tried, rounds = list(SETTINGS if chosen else SETTINGS[:1]), list[_Tried](), 0
+    left, tried = list(SETTINGS if chosen else SETTINGS[:1]), list[_Tried]()
     while left and (not tried or budget.remaining > LEAST_TIME * max(t.seconds for t in tried)):
         share = budget.share(budget.remaining / (2 if chosen and not tried else 1))
         watch = Watch(share, table.codes, table.labels, validation, table.seed)
         forest = _grown(table, left.pop(0), watch)
         tried.append(_Tried(watch.loss, forest, watch.settled, share.elapsed))
-        rounds += watch.rounds
         if not watch.settled:
             left = [HURRIED] if chosen and len(tried) == 1 else []
-    settled = all(t.settled for t in tried) and not left
-    notes = () if settled else (_stopped(len(tried), rounds),)
-    return Found(_best(tried), notes, settled)
+    return Found(_best(tried), settled=all(t.settled for t in tried) and not left)
 
 
 def _best(tried: Sequence[_Tried]) -> tuple[Kept, ...]:
@@ -98,9 +104,10 @@ def _grown(table: Table, member: Member, watch: Watch | None) -> Kept:
     return Kept(replace(member, rounds=kept), trees, grown.start, grown.classes)
 
 
-def _stopped(forests: int, rounds: int) -> str:
-    several = f"{forests} forests" if forests > 1 else "one forest"
+def _stopped(recipe: Recipe) -> str:
+    kept = f"{len(recipe.members)} forests" if len(recipe.members) > 1 else "one forest"
     return (
-        f"Gradient boosting was stopped by the time budget after {rounds} rounds, in {several} of "
-        f"the {len(SETTINGS)} that it tries; with more time it could be better."
+        f"Gradient boosting was stopped by the time budget before it had tried all of its "
+        f"{len(SETTINGS)} settings to the end, and kept {kept} of {recipe.rounds} rounds in all; "
+        "with more time it could be better."
     )

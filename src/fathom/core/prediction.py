@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 TINY = float(np.finfo(np.float64).tiny)
+FLOOR = float(np.finfo(np.float64).eps)
+"""The least probability that a log loss reckons with."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,12 @@ class Prediction(ABC):
     @abstractmethod
     def worst_first(self, targets: Array) -> Array:
         """Positions of the wrong answers, the most blatant first; of numbers all, by error."""
+
+    @abstractmethod
+    def merit(self, targets: Array) -> Array:
+        """How well each row is answered, (n,), higher being better: the mean log-probability of its
+        truth; of numbers, minus the squared error.
+        """
 
     @abstractmethod
     def said(self, position: int) -> Any:
@@ -145,6 +153,10 @@ class ClassPrediction(Prediction):
         given: Array = self.probs[np.arange(len(targets)), targets][:, None]
         return given
 
+    def merit(self, targets: Array) -> Array:
+        """The log-probability of the class."""
+        return -surprise(self.of_truth(targets))
+
     def worst_first(self, targets: Array) -> Array:
         """Wrong answers by falling confidence."""
         wrong = np.flatnonzero(~self.right(targets))
@@ -223,6 +235,10 @@ class LabelsPrediction(Prediction):
         given: Array = np.where(targets > 0, self.probs, 1.0 - self.probs)
         return given
 
+    def merit(self, targets: Array) -> Array:
+        """The mean log-probability of what is true of each label."""
+        return -surprise(self.of_truth(targets))
+
     def worst_first(self, targets: Array) -> Array:
         """Rows with a wrong label, by how improbable the whole truth was held to be."""
         wrong = np.flatnonzero(~self.right(targets))
@@ -286,6 +302,11 @@ class NumberPrediction(Prediction):
         by_error: Array = np.argsort(-np.abs(self.values - targets), kind="stable")
         return by_error
 
+    def merit(self, targets: Array) -> Array:
+        """Minus the squared error."""
+        merit: Array = -((self.values - targets) ** 2)
+        return merit
+
     def said(self, position: int) -> float:
         """The value."""
         return float(self.values[position])
@@ -297,6 +318,15 @@ class NumberPrediction(Prediction):
     def columns(self) -> Mapping[str, Array]:
         """The value."""
         return {"prediction": self.values}
+
+
+def surprise(given: Array) -> Array:
+    """Minus the log of probabilities (n, m) that were given to the truth, the mean of a row, (n,).
+
+    Clipped at 2.2e-16, as scikit-learn's log loss is.
+    """
+    mean: Array = -np.log(np.clip(given, FLOOR, 1.0)).mean(axis=1)
+    return mean
 
 
 def json_list(names: Iterable[str]) -> str:

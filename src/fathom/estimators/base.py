@@ -27,11 +27,6 @@ Auto = Literal["auto"]
 LEAST_ROWS = 50
 """With fewer rows all are learned from: what could be held out would choose by chance."""
 
-PADDED_ROWS = 16
-"""Products of one or two rows are summed in another order than those of many; so many rows are
-predicted at once that what is said of a row does not depend, to the last bit, on those beside it.
-"""
-
 # Parameters that are keys of the plan.
 _PLAN_KEYS = {
     "network": "network.family",
@@ -127,11 +122,7 @@ class FathomEstimator(BaseEstimator):
         with in_python():
             table, _ = table_of(self, inputs, reset=False)
             examples = encode(table, self.model_.schema, targets=False).examples
-            if self.model_.inputs.images:  # a picture more costs more than a row
-                return NetworkPredictor(self.model_).predict(examples)
-            padded = examples.take(np.arange(max(len(examples), PADDED_ROWS)) % len(examples))
-            predicted = NetworkPredictor(self.model_).predict(padded)
-            return predicted.take(np.arange(len(examples)))
+            return NetworkPredictor(self.model_).predict(examples)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

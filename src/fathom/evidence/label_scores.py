@@ -15,7 +15,7 @@ from fathom.evidence.intervals import (
     class_weights,
     normal,
 )
-from fathom.evidence.scores import Accuracy, Metric, TermMetric, mean_f1
+from fathom.evidence.scores import Accuracy, Metric, TermMetric, mean_f1, surprises
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class MacroAuc(Metric):
     ) -> Estimate:
         """DeLong's variance of the mean, on the logit scale."""
         value, influence = self.parts(prediction, targets)
-        smaller = int(np.minimum(targets.sum(axis=0), (1 - targets).sum(axis=0)).max())
+        smaller = self.fewest(targets)
         variance = auc_variance(influence, np.ones(len(targets)))
         return auc_interval(value, variance, smaller, len(targets) - smaller)
 
@@ -42,6 +42,12 @@ class MacroAuc(Metric):
         (a, from_a), (b, from_b) = self.parts(first, targets), self.parts(second, targets)
         variance = auc_variance(from_a - from_b, np.ones(len(targets)))
         return normal(a - b, variance, "DeLong's interval for correlated areas")
+
+    def fewest(self, targets: Array) -> int:
+        """The rows that tell least of a label: that have it, or lack it, of those that vary."""
+        have = targets.sum(axis=0, dtype=np.int64)
+        rarer = np.minimum(have, len(targets) - have)
+        return int(rarer[rarer > 0].min())
 
     def parts(self, prediction: Prediction, targets: Array) -> tuple[float, Array]:
         """The value, and each row's influence on it, (n,)."""
@@ -66,6 +72,10 @@ class MacroAuc(Metric):
 class MicroAuc(MacroAuc):
     """The area under the ROC curve of all pairs of row and label together."""
 
+    def fewest(self, targets: Array) -> int:
+        """The rows that have a label, or that lack one, whichever are fewer."""
+        return int(min(targets.any(axis=1).sum(), (targets == 0).any(axis=1).sum()))
+
     def parts(self, prediction: Prediction, targets: Array) -> tuple[float, Array]:
         """The value, and each row's influence on it, (n,)."""
         pairs = auc_parts(label_probs(prediction).ravel(), targets.astype(bool).ravel())
@@ -74,14 +84,17 @@ class MicroAuc(MacroAuc):
 
 def label_probs(prediction: Prediction) -> Array:
     """The probabilities (n, K). Raises TypeError for another form of prediction."""
+    return _labels(prediction).probs
+
+
+def _labels(prediction: Prediction) -> LabelsPrediction:
     if not isinstance(prediction, LabelsPrediction):
         raise TypeError("this metric scores label predictions")
-    return prediction.probs
+    return prediction
 
 
 def _holds(prediction: Prediction) -> Array:
-    holds: Array = label_probs(prediction) >= 0.5
-    return holds
+    return _labels(prediction).holds
 
 
 def _label_terms(prediction: Prediction, targets: Array) -> Array:
@@ -115,14 +128,6 @@ def _wrong(prediction: Prediction, targets: Array) -> Array:
     return wrong
 
 
-def _surprise(prediction: Prediction, targets: Array) -> Array:
-    probs = label_probs(prediction)
-    given = np.where(targets > 0, probs, 1.0 - probs)
-    floor = np.finfo(probs.dtype).eps
-    surprise: Array = -np.log(np.clip(given, floor, 1.0)).mean(axis=1, keepdims=True)
-    return surprise
-
-
 LABEL_METRICS: tuple[Metric, ...] = (
     Accuracy("exact_match", "exact-match rate", as_percent=True),
     TermMetric("macro_f1", "macro F1", terms=_label_terms, of=_macro_f1),
@@ -130,5 +135,5 @@ LABEL_METRICS: tuple[Metric, ...] = (
     MacroAuc("macro_roc_auc", "macro ROC AUC"),
     MicroAuc("micro_roc_auc", "micro ROC AUC"),
     TermMetric("hamming_loss", "share of wrong labels", as_percent=True, terms=_wrong),
-    TermMetric("log_loss", "log loss", terms=_surprise),
+    TermMetric("log_loss", "log loss", terms=surprises),
 )

@@ -282,12 +282,9 @@ def mean_f1(hits: Array, truths: Array, said: Array) -> Array:
     return _mean_where(score, either > 0)
 
 
-def _surprise(prediction: Prediction, targets: Array) -> Array:
-    probs = _probs(prediction)
-    right = probs[np.arange(len(targets)), targets]
-    floor = np.finfo(probs.dtype).eps
-    surprise: Array = -np.log(np.clip(right, floor, 1.0))
-    return surprise[:, None]
+def surprises(prediction: Prediction, targets: Array) -> Array:
+    """Minus the log-probability of each row's truth, (n, 1)."""
+    return -prediction.merit(targets)[:, None]
 
 
 def _r2_terms(prediction: Prediction, targets: Array) -> Array:
@@ -310,7 +307,7 @@ METRICS: dict[TaskName, tuple[Metric, ...]] = {
         CountMetric("balanced_accuracy", "balanced accuracy", as_percent=True, of=_balanced),
         CountMetric("macro_f1", "macro F1", of=mean_f1),
         RocAuc("roc_auc", "ROC AUC"),
-        TermMetric("log_loss", "log loss", terms=_surprise),
+        TermMetric("log_loss", "log loss", terms=surprises),
     ),
     "regression": (
         TermMetric(

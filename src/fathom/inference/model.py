@@ -27,6 +27,8 @@ Precision = Literal["float32", "bfloat16"]
 # few that what flows between the layers stays near the processor.
 VALUES_PER_BATCH = {"cpu": 2**17, "cuda": 2**23}
 SMALLEST_BATCH, LARGEST_BATCH = 32, {"cpu": 1024, "cuda": 65_536}
+# Products of one or two rows are summed in another order than those of many.
+FEWEST_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def run_network(
     They are the mean over the `views` of each example.
 
     The network is run in evaluation mode, batch by batch, and left in the mode in which it was
-    found. What it says of a row does not depend on the rows beside it.
+    found. A batch of few rows is filled up by repeating them, so that what is said of a row does
+    not depend, to the last bit, on how many stand beside it. Pictures are not: one more costs more
+    than a row of numbers, and what is said of it may differ by rounding.
     """
     kind = torch.device(device).type
     size = batch_size(examples.inputs, kind)
@@ -98,12 +102,20 @@ def run_network(
         # No rows still make one empty batch, so that the outputs have their width.
         starts = range(0, max(len(examples), 1), size)
         outputs = [
-            _over_views(
-                network, _tensors(examples.inputs, slice(start, start + size), device), views
-            )
+            _outputs(network, _tensors(examples.inputs, slice(start, start + size), device), views)
             for start in starts
         ]
         return torch.cat(outputs)
+
+
+def _outputs(network: nn.Module, inputs: dict[str, Tensor], views: Views) -> Tensor:
+    rows = min((len(x) for x in inputs.values()), default=0)
+    pictures = any(x.ndim == 4 for x in inputs.values())
+    if pictures or not 0 < rows < FEWEST_AT_ONCE:
+        return _over_views(network, inputs, views)
+    filling = torch.arange(FEWEST_AT_ONCE, device=next(iter(inputs.values())).device) % rows
+    filled = {name: x.index_select(0, filling) for name, x in inputs.items()}
+    return _over_views(network, filled, views)[:rows]
 
 
 def _over_views(network: nn.Module, inputs: dict[str, Tensor], views: Views) -> Tensor:

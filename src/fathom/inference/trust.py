@@ -20,6 +20,7 @@ from fathom.core.prediction import Array
 TRUST_FORMAT = 1
 FEWEST_ROWS = 50
 LOWEST, HIGHEST = 0.01, 1000.0  # temperatures tried
+AT_THE_END = 1e-3  # so near to one of them, in its logarithm, the search has found no minimum
 
 
 class Trust(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +60,8 @@ def fit_trust(logits: Tensor | Array, targets: Array | None) -> Trust:
         method="bounded",
         options={"xatol": 1e-6, "maxiter": 200},
     )
+    if min(found.x - np.log(LOWEST), np.log(HIGHEST) - found.x) < AT_THE_END:
+        return Trust(1.0, len(codes), before, before, _beyond(float(found.x), len(codes)))
     temperature, after = float(np.exp(found.x)), float(found.fun)
     if not after < before:
         temperature, after = 1.0, before
@@ -84,7 +87,7 @@ def _float64(logits: Tensor | Array) -> Array:
 
 def _obstacle(logits: Array, codes: Array) -> str:
     """Why these rows cannot tell the temperature; empty where they can."""
-    if codes.size < FEWEST_ROWS:
+    if len(codes) < FEWEST_ROWS:
         return f"{len(codes)} calibration rows are too few to tell (at least {FEWEST_ROWS})"
     if len(np.unique(codes)) < 2:
         return "the calibration rows are all " + ("alike" if codes.ndim == 2 else "of one class")
@@ -95,6 +98,15 @@ def _obstacle(logits: Array, codes: Array) -> str:
         # The colder, the better, without end: the rows say nothing of how sure is too sure.
         return f"all {len(codes)} calibration rows are predicted rightly"
     return ""
+
+
+def _beyond(log_temperature: float, rows: int) -> str:
+    what = "high" if log_temperature > 0 else "low"
+    return (
+        f"The temperature stays 1: on {rows:,} calibration rows the most likely one is as {what} "
+        f"as any that is tried ({LOWEST:g} to {HIGHEST:,.0f}), which says that the network's "
+        "confidence tells nothing there, not by how much it is off."
+    )
 
 
 def _reason(temperature: float, rows: int) -> str:

@@ -12,23 +12,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor
 
-from fathom.core.prediction import (
-    Array,
-    ClassPrediction,
-    LabelsPrediction,
-    NumberPrediction,
-    Prediction,
-)
+from fathom.core.prediction import Array, ClassPrediction, Prediction
 from fathom.core.task import SupervisedTask
-from fathom.tasks import HIGHER_IS_BETTER
+from fathom.tasks import selection
 
 Views = Literal["one", "mirrored", "shifted", "mirrored_shifted"]
 
 SHIFT = 28  # a view is moved by about a twenty-eighth of the side
 NOISE = 2.0
-"""A gain counts from so many standard errors of the paired difference."""
+"""A gain counts from so many standard errors of the paired difference; see `_noise`."""
 
 
 class View(NamedTuple):
@@ -85,52 +80,66 @@ def choose_views(
     """The views that answer best on validation examples, and why.
 
     `outputs(views)` are the network's outputs (n, size) for those examples. One view is left only
-    for what gains more than noise, and that only for a dearer one that gains more than noise again.
+    where what models are chosen by rises, and with it how well each example is answered, by more
+    than noise; and that only for a dearer one where both rise again.
     """
-    best: Views = "one"
-    plain = standing = task.predict(outputs("one"))
-    told = []
+    plain = standing = _Seen("one", task, outputs("one"), targets)
+    told, noise = [], _noise(len(candidates))
     for views in sorted(candidates, key=lambda name: len(VIEWS[name])):
-        seen_so = task.predict(outputs(views))
-        gain, error = _gain(task, standing, seen_so, targets)
-        told.append(f"{len(VIEWS[views])} {views.replace('_', ' and ')} views")
-        if gain > NOISE * error and gain > 0:
-            best, standing = views, seen_so
+        other = _Seen(views, task, outputs(views), targets)
+        told.append(_called(views))
+        gain, error = other.gain(standing)
+        if other.chosen.score > standing.chosen.score and gain > noise * error:
+            standing = other
     if not told:
         return "one", "Each example is seen once: there was no other view to try."
-    if best == "one":
+    if standing is plain:
         return "one", (
             f"Averaging over {' or '.join(told)} gained no more than noise on "
             f"{len(targets):,} validation examples."
         )
-    before = task.metrics(plain, targets)[task.primary]
-    now = task.metrics(standing, targets)[task.primary]
-    return best, (
-        f"Averaging over {len(VIEWS[best])} {best.replace('_', ' and ')} views took "
-        f"{task.primary} on {len(targets):,} validation examples from {before:.4f} to {now:.4f}, "
-        f"more than noise, and costs {len(VIEWS[best])} passes for each answer."
+    gain, error = standing.gain(plain)
+    passes = len(VIEWS[standing.views])
+    return standing.views, (
+        f"Averaging over {_called(standing.views)} took "
+        f"{plain.chosen.metric} on {len(targets):,} validation examples from "
+        f"{abs(plain.chosen.score):.4f} to {abs(standing.chosen.score):.4f}; the mean "
+        f"{standing.quantity} rose by {gain:.3g}, with a standard error of {error:.2g}. It costs "
+        f"{passes} passes for each answer."
     )
 
 
-def _gain(
-    task: SupervisedTask, before: Prediction, after: Prediction, targets: Array
-) -> tuple[float, float]:
-    """The mean gain of an example and its standard error; none where the metric does not gain."""
-    sign = 1.0 if HIGHER_IS_BETTER[task.primary] else -1.0
-    first, second = task.metrics(before, targets), task.metrics(after, targets)
-    if not sign * (second[task.primary] - first[task.primary]) > 0:
-        return 0.0, 0.0
-    of_each = _merit(task, after, targets) - _merit(task, before, targets)
-    return float(of_each.mean()), float(of_each.std() / np.sqrt(max(len(of_each), 1)))
+def _called(views: Views) -> str:
+    return f"{len(VIEWS[views])} {views.replace('_', ' and ')} views"
 
 
-def _merit(task: SupervisedTask, prediction: Prediction, targets: Array) -> Array:
-    """How well each example is answered, (n,), higher being better."""
-    if isinstance(prediction, NumberPrediction):
-        wrong: Array = -((prediction.values - targets) ** 2)
-        return wrong
-    assert isinstance(prediction, ClassPrediction | LabelsPrediction)
-    if task.primary == "accuracy":
-        return prediction.right(targets).astype(np.float64)
-    merit: Array = np.log(np.maximum(prediction.of_truth(targets), 1e-12)).mean(axis=1)
-    return merit
+def _noise(tests: int) -> float:
+    """Standard errors that count as more than noise: the more, the more often it is looked."""
+    return float(norm.isf(norm.sf(NOISE) / max(tests, 1)))
+
+
+class _Seen:
+    """What is answered with some views, and how well."""
+
+    def __init__(self, views: Views, task: SupervisedTask, outputs: Tensor, targets: Array) -> None:
+        prediction = task.predict(outputs)
+        self.views = views
+        self.chosen = selection(task.metrics(prediction, targets), task.primary, len(targets))
+        self.quantity, self.merit = _merit(self.chosen.metric, prediction, targets)
+
+    def gain(self, other: _Seen) -> tuple[float, float]:
+        """The mean gain of an example over another's, and its standard error."""
+        each = self.merit - other.merit
+        return float(each.mean()), float(each.std() / np.sqrt(max(len(each), 1)))
+
+
+def _merit(metric: str, prediction: Prediction, targets: Array) -> tuple[str, Array]:
+    """What the noise of a gain is told by, in words, and its value for each example, (n,).
+
+    An accuracy is a mean over examples itself. An area under a curve is not, nor is a root: for
+    those, what the network has learned to make large.
+    """
+    if metric == "accuracy" and isinstance(prediction, ClassPrediction):
+        return "share of right answers", prediction.right(targets).astype(np.float64)
+    what = "squared error, its sign turned," if prediction.logits() is None else "log-probability"
+    return what, prediction.merit(targets)

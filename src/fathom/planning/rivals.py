@@ -13,7 +13,7 @@ from fathom.core.progress import Progress
 from fathom.core.task import SupervisedTask
 from fathom.inference import fit_trust
 from fathom.planning.prepare import Prepared
-from fathom.tasks import selection_score
+from fathom.tasks import selection
 
 # A weak baseline is a lie, so the baselines get a real share of the time.
 BASELINE_SHARE = 0.2
@@ -42,7 +42,7 @@ class Rivals:
 
 def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float:
     """What models are chosen by on validation; higher is better."""
-    return selection_score(task.metrics(prediction, targets), task.primary, len(targets))
+    return selection(task.metrics(prediction, targets), task.primary, len(targets)).score
 
 
 def fit_rivals(

@@ -30,7 +30,6 @@ from fathom.planning.search_space import FAMILY, Dimension, families, space
 from fathom.planning.study import Study, database, default_values, suggested
 from fathom.planning.trial import VALIDATIONS, run_trial
 from fathom.planning.trials import Search, State, TrialRow
-from fathom.tasks import selection_metric
 from fathom.training.supervised import Supervised
 
 TUNING = "tuning.json"
@@ -200,9 +199,7 @@ class Searching:
 
     @property
     def _metric(self) -> str:
-        what = self.what_of(self.plan)
-        classes = what.output.form != "number"
-        return selection_metric(what.task.primary, len(what.validation), classes=classes)
+        return self.what_of(self.plan).selection_metric
 
     def _won(self, search: Search, space: Mapping[str, str]) -> Winner:
         best, default = search.best, search.default

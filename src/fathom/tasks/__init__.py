@@ -11,7 +11,7 @@ from fathom.tasks.classification import Classification
 from fathom.tasks.metrics import HIGHER_IS_BETTER
 from fathom.tasks.multilabel import Multilabel
 from fathom.tasks.regression import Regression
-from fathom.tasks.selection import selection_metric, selection_score
+from fathom.tasks.selection import Selection, selection
 
 __all__ = [
     "HIGHER_IS_BETTER",
@@ -19,9 +19,9 @@ __all__ = [
     "Classification",
     "Multilabel",
     "Regression",
+    "Selection",
     "build_task",
-    "selection_metric",
-    "selection_score",
+    "selection",
 ]
 
 TASKS: Registry[type[Classification] | type[Multilabel] | type[Regression]] = Registry("task")

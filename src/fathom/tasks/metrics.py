@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn import metrics as sk
 
-from fathom.core.prediction import Array
+from fathom.core.prediction import Array, surprise
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     "accuracy": True,
@@ -77,7 +77,6 @@ def multilabel_metrics(probs: Array, targets: Array) -> dict[str, float]:
     pooled = 0 < truth.sum() < truth.size
     counted = (said | truth).any(axis=0)
     by_label = sk.f1_score(truth, said, average=None, zero_division=0.0)
-    given = np.clip(np.where(truth, probs, 1.0 - probs), np.finfo(np.float64).eps, 1.0)
     return {
         "exact_match": float((said == truth).all(axis=1).mean()),
         "macro_f1": float(by_label[counted].mean()) if counted.any() else 0.0,
@@ -87,7 +86,7 @@ def multilabel_metrics(probs: Array, targets: Array) -> dict[str, float]:
         if pooled
         else float("nan"),
         "hamming_loss": float((said != truth).mean()),
-        "log_loss": float(-np.log(given).mean()),
+        "log_loss": float(surprise(np.where(truth, probs, 1.0 - probs)).mean()),
     }
 
 

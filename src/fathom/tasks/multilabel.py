@@ -21,8 +21,9 @@ from fathom.tasks.metrics import multilabel_metrics
 class Multilabel:
     """Says which of K labels hold for an example; none, some or all of them may.
 
-    Models are chosen by the mean ROC AUC over the labels: it needs no threshold, and a label counts
-    the same however rare it is, where a mean average precision would move with how often it holds.
+    Models are chosen by the mean ROC AUC over the labels, or on few rows by log loss (see
+    `tasks.selection`): it needs no threshold, and a label counts the same however rare it is, where
+    a mean average precision would move with how often it holds.
     `label_smoothing` in [0, 1) moves that share of each target to one half. Raises PlanError where
     the output or it do not fit.
     """

@@ -1,9 +1,10 @@
-"""By what score models are chosen on validation; higher is better."""
+"""By what models are chosen on validation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isnan
+from typing import NamedTuple
 
 from fathom.tasks.metrics import HIGHER_IS_BETTER
 
@@ -12,19 +13,19 @@ FEW = 500
 and is at its best by luck long before a network has learned; log loss tells how far each row is."""
 
 
-def selection_metric(primary: str, rows: int, *, classes: bool) -> str:
-    """The name of the metric that models are chosen by on so many rows."""
-    return "log_loss" if classes and rows < FEW else primary
+class Selection(NamedTuple):
+    """The metric that models are chosen by, and its value, signed so that higher is better."""
+
+    metric: str
+    score: float
 
 
-def selection_score(metrics: Mapping[str, float], primary: str, rows: int) -> float:
-    """The primary metric, signed so that higher is better; minus the log loss on few `rows`.
+def selection(metrics: Mapping[str, float], primary: str, rows: int) -> Selection:
+    """By what a model with these metrics on so many rows is chosen: the primary metric as a rule.
 
-    The log loss stands in as well where the primary metric is not a number: a split in which only
-    one class occurs ranks nothing.
+    The log loss stands in on few rows, and where the primary metric is not a number: a split in
+    which only one class occurs ranks nothing.
     """
-    log_loss = metrics.get("log_loss")
-    value = metrics[primary]
-    if log_loss is not None and (rows < FEW or isnan(value)):
-        return -log_loss
-    return value if HIGHER_IS_BETTER[primary] else -value
+    stands_in = "log_loss" in metrics and (rows < FEW or isnan(metrics[primary]))
+    name = "log_loss" if stands_in else primary
+    return Selection(name, metrics[name] if HIGHER_IS_BETTER[name] else -metrics[name])

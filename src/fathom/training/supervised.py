@@ -24,7 +24,7 @@ from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, build
-from fathom.tasks import selection_score
+from fathom.tasks import selection
 from fathom.training.log import Listener
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
@@ -81,8 +81,16 @@ class Supervised:
         if not prediction.finite:
             return Validation(nan)
         metrics = self.task.metrics(prediction, self.validation.targets)
-        score = selection_score(metrics, self.task.primary, len(self.validation))
-        return Validation(score, metrics)
+        chosen = selection(metrics, self.task.primary, len(self.validation))
+        return Validation(chosen.score, metrics)
+
+    @property
+    def selection_metric(self) -> str:
+        """The name of the metric that `validate` scores by; the targets alone decide it."""
+        assert self.validation.targets is not None
+        unsaid = self.task.predict(torch.zeros(len(self.validation), self.output.size))
+        metrics = self.task.metrics(unsaid, self.validation.targets)
+        return selection(metrics, self.task.primary, len(self.validation)).metric
 
     def predict(self, network: nn.Module, examples: Examples) -> Prediction:
         """What the network says of examples, in the precision in which it is trained."""
