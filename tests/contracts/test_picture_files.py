@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fathom.core.budget import Budget
 from fathom.core.errors import BudgetError
@@ -16,9 +16,12 @@ from fathom.data import picture_columns, pictures
 from fathom.data.encode import encode
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
+from fathom.data.opening import header
 from fathom.data.picture_columns import find_pictures
 from fathom.data.pictures import decode, encode_pictures, foresee, learn_levels
 from fathom.data.read import read
+from fathom.deployment.surprises import find_surprises
+from fathom.planning.prepare import _tell_clipped
 
 RAMP = np.add.outer(np.arange(0, 200, 10), np.arange(0, 55, 2)).astype(np.uint8)  # (20, 28)
 COLOUR = np.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=2)
@@ -197,3 +200,54 @@ def test_dev_names_the_validation_split_of_pictures_too(tmp_path):
     for split in ("train", "dev"):
         deep_folder(tmp_path / split)
     assert set(read(tmp_path).given_split) == {"train", "validation"}
+
+
+def deep(path, high):
+    pixels = np.zeros((8, 8), dtype=np.uint16)
+    pixels[0, 0] = high
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def test_one_bright_picture_among_many_dark_ones_sets_the_levels(tmp_path):
+    files = [deep(tmp_path / "dark.png", 900)] * (2 * pictures.FILE_SAMPLE)
+    files[1] = deep(tmp_path / "bright.png", 4000)  # the sample for sizes passes it over
+    assert statistics_of(files).levels == (0, 4095)
+
+
+def test_pictures_beyond_the_levels_are_counted_also_when_they_come_from_the_cache(
+    tmp_path, monkeypatch
+):
+    files = [deep(tmp_path / f"{i}.png", 1000) for i in range(4)]
+    learned = statistics_of(files)
+    files[2] = deep(tmp_path / "bright.png", 5000)
+    column = pd.Series(files, dtype="str")
+    monkeypatch.setattr(pictures, "KEPT_SECONDS", 0.0)
+    for above in ("1G", "1G", "0"):
+        monkeypatch.setenv("FATHOM_CACHE_ABOVE", above)
+        beyond = set()
+        encode_pictures(column, learned, digest="sha256:a", clipped=beyond)
+        assert beyond == {2}
+    beyond = set()
+    encode_pictures(column, learned, digest="sha256:b", clipped=beyond)  # straight to the disk
+    assert beyond == {2}
+
+
+def test_clipped_pictures_are_told_when_learning_and_when_predicting(tmp_path):
+    raw = read(deep_folder(tmp_path / "data"))
+    schema = learn(infer_schema(raw), raw.table, np.arange(len(raw)))
+    bright = deep(tmp_path / "data" / "a" / "0.png", 3000)
+    told = Silent()
+    encoded = encode(raw.table, schema)
+    _tell_clipped(raw, schema, encoded, told)
+    (sentence,) = told.sentences
+    assert sentence.startswith("1 of 24 pictures in 'image', first a/0.png, hold values beyond 0")
+    found = find_surprises(raw.table, schema, encoded)
+    assert [(name, count) for (name, _), count in found.items()] == [("image", 1)]
+    assert str(raw.table["image"][0]) == bright
+
+
+def test_a_header_is_read_without_the_pixels(tmp_path, monkeypatch):
+    file = deep(tmp_path / "a.png", 9)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    assert header(file) == ((8, 8), True)

@@ -11,10 +11,11 @@ from sklearn.datasets import load_digits
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
+from fathom.data import repeats
 from fathom.data.audit import audit
 from fathom.data.hashing import hash_inputs
 from fathom.data.infer import infer_schema
-from fathom.data.near_pictures import near_pictures
+from fathom.data.near_pictures import OutOfTimeError, near_pictures
 from fathom.data.near_rows import near_rows, rounded
 from fathom.data.perceptual import codes_of, frequencies, nominated, upright
 from fathom.data.raw import Raw
@@ -242,3 +243,25 @@ def test_a_long_chain_is_not_joined_and_counted():
 def test_pairs_follow_their_rows():
     near = Near(np.array([[0, 3], [1, 2]]), "some")
     assert near.take(np.array([0, 2, 3]), 4).pairs.tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize("part", [20, 1000])  # foreseen, and seen on the way
+def test_pictures_that_take_too_long_to_compare_are_said_to_be_left_out(monkeypatch, part):
+    monkeypatch.setattr(repeats, "PART", part)
+    monkeypatch.setattr(repeats, "LOOKING_SHARE", 1e9)
+    raw = raw_of_pictures(photos(200))
+    schema = infer_schema(raw, target="y")
+    ticks = iter(np.arange(0.0, 1e6))
+    budget = Budget(16.0, clock=lambda: float(next(ticks)))
+    found = find_repeats(raw, schema, seed=0, budget=budget)
+    assert not found.near.searched
+    assert "comparing 200 pictures takes" in found.near.why_not
+    assert find_repeats(raw, schema, seed=0, wanted=True, budget=budget).near.searched
+    assert find_repeats(raw, schema, seed=0, budget=Budget(1000.0)).near.searched
+
+
+def test_comparing_stops_while_it_is_under_way():
+    asked = []
+    with pytest.raises(OutOfTimeError):
+        near_pictures(photos(50, 32), go_on=lambda: asked.append(1) or len(asked) < 3)
+    assert len(asked) == 3

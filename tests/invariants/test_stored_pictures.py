@@ -234,4 +234,4 @@ def test_two_runs_may_write_one_entry_at_the_same_time():
     assert (kept / "manifest.json").stat().st_ino == written  # the first to finish stays
     found = cache.find(key, shape)
     assert found is not None
-    np.testing.assert_array_equal(found[0], pixels)
+    np.testing.assert_array_equal(found.pixels, pixels)

@@ -50,11 +50,23 @@ Shape = tuple[int, int, int, int]
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an entry holds: (n, C, H, W), and of each unreadable row its position and why."""
+    """What an entry holds: (n, C, H, W), of each unreadable row its position and why, and the
+    positions of pictures that were clipped.
+    """
 
     shape: Shape
     unreadable: dict[int, str]
+    clipped: tuple[int, ...] = ()
     format_version: int = CACHE_FORMAT
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was found: the pictures, the rows that cannot be read with why, and the clipped ones."""
+
+    pixels: StoredArray
+    unreadable: dict[int, str]
+    clipped: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,8 @@ def limit() -> int:
     return _size("FATHOM_CACHE_LIMIT", LIMIT)
 
 
-def find(key: Key, shape: Shape) -> tuple[StoredArray, dict[int, str]] | None:
-    """The pictures of an entry and its unreadable rows; None where there is none that is whole."""
+def find(key: Key, shape: Shape) -> Entry | None:
+    """The entry of a key; None where there is none that is whole."""
     folder = cache_folder() / key.name
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -114,7 +126,7 @@ def find(key: Key, shape: Shape) -> tuple[StoredArray, dict[int, str]] | None:
         return None
     with suppress(OSError):  # a folder that may only be read serves as well
         os.utime(folder / MANIFEST)
-    return stored, manifest.unreadable
+    return Entry(stored, manifest.unreadable, manifest.clipped)
 
 
 def holds(content: str) -> bool:
@@ -123,11 +135,12 @@ def holds(content: str) -> bool:
 
 
 class Writer:
-    """An entry that is being written: blocks of pictures in order, then what was unreadable."""
+    """An entry that is being written: blocks of pictures in order, then what is said of rows."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.unreadable: dict[int, str] = {}
+        self.clipped: set[int] = set()
 
     def append(self, pictures: Array) -> None:
         """The next pictures, (m, C, H, W) uint8."""
@@ -154,7 +167,9 @@ def storing_entry(key: Key, shape: Shape) -> Iterator[Writer]:
             yield writer
             file.flush()
             os.fsync(file.fileno())
-        write_json(folder / MANIFEST, Manifest(shape, writer.unreadable))
+        write_json(
+            folder / MANIFEST, Manifest(shape, writer.unreadable, tuple(sorted(writer.clipped)))
+        )
 
 
 def make_room(needed: int) -> None:

@@ -8,6 +8,7 @@ row is named in `Encoded.unreadable`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,10 +54,13 @@ _CYCLIC_EDGES = tuple(np.linspace(-1.0, 1.0, 17).tolist())
 
 @dataclass(frozen=True)
 class Encoded:
-    """The examples of all rows in order, and of each unreadable row its position and why."""
+    """The examples of all rows in order, of each unreadable row its position and why, and of each
+    picture column the rows whose values lie beyond the levels that training learned.
+    """
 
     examples: Examples
     unreadable: dict[int, str]
+    clipped: Mapping[str, frozenset[int]]
 
 
 def standardise(values: Array, center: float, scale: float) -> Array:
@@ -120,19 +124,23 @@ def encode(
     _require_columns(table, schema)
     inputs: dict[str, Rows] = {}
     unreadable: dict[int, str] = {}
+    clipped: dict[str, frozenset[int]] = {}
     if schema.of_kind("number", "time"):
         inputs[NUMBERS] = _numbers(table, schema)
     if schema.of_kind("category", "boolean"):
         inputs[CATEGORIES] = _categories(table, schema)
     for field in schema.of_kind("image"):
+        beyond: set[int] = set()
         pictures, reasons = encode_pictures(
-            table[field.name], _image(field), progress, budget, digest
+            table[field.name], _image(field), progress, budget, digest=digest, clipped=beyond
         )
         inputs[field.name] = pictures
         unreadable.update(reasons)
+        clipped[field.name] = frozenset(beyond)
     known = targets and schema.target.name in table
     codes = encode_targets(table, schema) if known else None
-    return Encoded(Examples(inputs, codes, np.arange(len(table), dtype=np.int64)), unreadable)
+    examples = Examples(inputs, codes, np.arange(len(table), dtype=np.int64))
+    return Encoded(examples, unreadable, clipped)
 
 
 def encode_targets(table: Table, schema: Schema) -> Array:

@@ -8,7 +8,7 @@ shoes, X-rays) joins no more than any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,6 +34,22 @@ AROUND = 0.02  # of them lie nearer than the distance that counts as usual
 CROPPED = 0.97  # of a side that is left when the rim is cut off
 MOST_PAIRS = 100_000  # pairs that are looked at, the most alike first
 MOST_CROPS = 10_000  # pairs that are tried with other crops, the most alike first
+
+
+GoOn = Callable[[], bool]
+
+
+class OutOfTimeError(Exception):
+    """Comparing takes more time than it may."""
+
+
+def _always() -> bool:
+    return True
+
+
+def _require_time(go_on: GoOn) -> None:
+    if not go_on():
+        raise OutOfTimeError
 
 
 def _blur(width: float) -> Array:
@@ -79,27 +95,31 @@ def _both_ways(pictures: Array, down: Array, across: Array) -> Array:
     return np.asarray((columns @ down.T).reshape(len(pictures), -1))
 
 
-def near_pictures(small: Array, seed: int = 0) -> Array:
-    """Pairs (m, 2) int64 of nearly equal pictures among small grey ones (n, 32, 32) uint8."""
-    sketches, standing = _sketches(small)
+def near_pictures(small: Array, seed: int = 0, go_on: GoOn = _always) -> Array:
+    """Pairs (m, 2) int64 of nearly equal pictures among small grey ones (n, 32, 32) uint8.
+
+    `go_on` is asked all the while. Raises OutOfTimeError where it says no.
+    """
+    sketches, standing = _sketches(small, go_on)
     rows = np.sort(numpy_generator(seed, "near duplicates").permutation(len(small))[:REFERENCES])
-    as_they_are = _alike(sketches, 2, rows)
-    turned_pairs = _alike(standing, 1, rows)
+    as_they_are = _alike(sketches, 2, rows, go_on)
+    turned_pairs = _alike(standing, 1, rows, go_on)
     references = structure(small[rows])
-    plain = _confirmed(small, as_they_are, references, range(1))
-    other = _confirmed(small, turned_pairs, references, range(1, 8))
+    plain = _confirmed(small, as_they_are, references, range(1), go_on)
+    other = _confirmed(small, turned_pairs, references, range(1, 8), go_on)
     both = np.concatenate([plain, other])
     _, first = np.unique(_keys(both), return_index=True)
     return both[first]
 
 
-def _sketches(small: Array) -> tuple[Array, Array]:
+def _sketches(small: Array, go_on: GoOn) -> tuple[Array, Array]:
     """Frequencies of each picture and of what is left without its rim (2n, 63), in turn; and of
     the pictures stood upright (n, 63).
     """
     whole = np.empty((len(small), 2, COUNT), dtype=np.float32)
     standing = np.empty((len(small), COUNT), dtype=np.float32)
     for start in range(0, len(small), CHUNK):
+        _require_time(go_on)
         part = small[start : start + CHUNK]
         end = start + len(part)
         whole[start:end, 0] = frequencies(part)
@@ -109,7 +129,7 @@ def _sketches(small: Array) -> tuple[Array, Array]:
     return whole.reshape(-1, COUNT), standing
 
 
-def _alike(sketches: Array, entries: int, rows: Array) -> Array:
+def _alike(sketches: Array, entries: int, rows: Array, go_on: GoOn) -> Array:
     """Pairs (m, 2) of pictures that hashes nominate and whose sketches agree, the nearest first.
 
     `sketches` has `entries` rows a picture; `rows` are the pictures of reference.
@@ -117,6 +137,7 @@ def _alike(sketches: Array, entries: int, rows: Array) -> Array:
     most = LENIENT * _allowed(sketches, sketches[rows * entries])
     found, ratios = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
     for every in nominated(codes_of(sketches)):
+        _require_time(go_on)
         pairs = every[every[:, 0] // entries != every[:, 1] // entries]
         owners = pairs // entries
         apart = 1.0 - np.einsum("nd,nd->n", sketches[pairs[:, 0]], sketches[pairs[:, 1]])
@@ -142,7 +163,7 @@ def _allowed(vectors: Array, references: Array) -> Array:
     return np.asarray(np.minimum(CLOSER * around, FARTHEST))
 
 
-def _confirmed(small: Array, pairs: Array, references: Array, turns: range) -> Array:
+def _confirmed(small: Array, pairs: Array, references: Array, turns: range, go_on: GoOn) -> Array:
     """Those of the pairs whose structure agrees in one of the orientations `turns`.
 
     Where they are taken as they are, what is left without a rim may agree as well.
@@ -151,22 +172,25 @@ def _confirmed(small: Array, pairs: Array, references: Array, turns: range) -> A
     parts = [small[members[s : s + CHUNK]] for s in range(0, len(members), CHUNK)]
     around = [np.empty(0), *(_allowed(structure(part), references) for part in parts)]
     most = np.concatenate(around)[places.reshape(-1, 2)].min(axis=1, initial=np.inf)
-    apart = _distances(small, pairs, [(_WHOLE, _WHOLE, turn) for turn in turns])
+    apart = _distances(small, pairs, [(_WHOLE, _WHOLE, turn) for turn in turns], go_on)
     if 0 in turns:
         left = np.flatnonzero(apart > most)[:MOST_CROPS]
         windows = [(down, across, 0) for down in _WINDOWS for across in _WINDOWS]
         for way in (pairs[left], pairs[left, ::-1]):
-            apart[left] = np.minimum(apart[left], _distances(small, way, windows))
+            apart[left] = np.minimum(apart[left], _distances(small, way, windows, go_on))
     return np.asarray(pairs[apart <= most])
 
 
-def _distances(small: Array, pairs: Array, changes: Sequence[tuple[Array, Array, int]]) -> Array:
+def _distances(
+    small: Array, pairs: Array, changes: Sequence[tuple[Array, Array, int]], go_on: GoOn
+) -> Array:
     """1 - correlation of the structures of each pair, (m,), in the best of the changes.
 
     A change is a window down and across, and an orientation, of the second picture.
     """
     apart = np.ones(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), CHUNK):
+        _require_time(go_on)
         first, second = (small[p] for p in pairs[start : start + CHUNK].T)
         found = structure(first)
         for down, across, turn in changes:

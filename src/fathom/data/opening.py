@@ -34,6 +34,7 @@ SEVERAL = ("GIF", "WEBP", "TIFF", "PNG", "AVIF")  # the formats whose frames or 
 # is a photograph beside which a camera left smaller copies
 MAX_PIXELS = 100_000_000  # 300 MB decoded; a picture that claims more is an attack or a mistake
 SHOWN_EVERY = 200
+CLIPPED = "clipped"  # what `Image.info` holds where values lay beyond the levels
 _ORIENTATION, _FIRST_TURNED = 274, 5  # the EXIF tag, and its values for pictures on their side
 _BROKEN = (  # what Pillow's readers raise on damaged files
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError),
@@ -78,7 +79,8 @@ def header(source: str | Path | bytes) -> tuple[tuple[int, int], bool] | None:
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with Image.open(file, formats=FORMATS) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+            # Of PNG the format's own getexif decodes the whole picture to find a late chunk.
+            turned = Image.Image.getexif(image).get(_ORIENTATION, 1) >= _FIRST_TURNED
             return (image.size[::-1] if turned else image.size), is_deep(image)
     except _BROKEN:
         return None
@@ -197,8 +199,9 @@ def _grey(image: Image.Image) -> bool:
 def eight_bits(image: Image.Image, levels: Levels | None = None) -> Image.Image:
     """Deep grey pictures brought to 8 bits; Pillow's own conversion would clip them at 255.
 
-    `levels` become 0 and 255, and what lies beyond them is clipped. Without levels they follow from
-    the type: 0 and 65535 for 16 bits; else from 0 to the first of 1, 255 and 65535 that suffices.
+    `levels` become 0 and 255, and what lies beyond them is clipped, of which `info[CLIPPED]` tells.
+    Without levels they follow from the type: 0 and 65535 for 16 bits; else from 0 to the first of
+    1, 255 and 65535 that suffices.
     """
     pixels = np.asarray(image, dtype=np.float32)
     pixels = np.nan_to_num(pixels, nan=0.0)
@@ -207,8 +210,11 @@ def eight_bits(image: Image.Image, levels: Levels | None = None) -> Image.Image:
         white = 65535 if image.mode.startswith("I;16") or high > 255 else 255 if high > 1 else 1
         levels = (0.0, float(white))
     low, high = levels
+    beyond = bool((pixels < low).any() or (pixels > high).any())
     pixels = np.rint((pixels - np.float32(low)) * np.float32(255 / (high - low)))
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    brought = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    brought.info[CLIPPED] = beyond
+    return brought
 
 
 def _reason(error: Exception) -> str:

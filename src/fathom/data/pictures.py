@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -25,13 +25,15 @@ from fathom.core.progress import Progress, Silent
 from fathom.core.schema import ImageStatistics
 from fathom.core.stored import Rows
 from fathom.data import cache
-from fathom.data.opening import Levels, extremes, header, open_picture
+from fathom.data.opening import CLIPPED, Levels, extremes, header, open_picture
 from fathom.data.parallel import in_order
 from fathom.data.table import Column
 
 DEFAULT_SIZE = 64
 SAMPLE = 2000  # arrays from which channels, mean and deviation are learned
 FILE_SAMPLE = 200  # the same for files: to decode a photograph takes 40 ms
+MOST_HEADERS = 20_000  # files whose headers are read for deep pictures: two seconds
+DEEP_SAMPLE = 1000  # deep pictures from which the levels are learned
 GREY_TOLERANCE = 2  # levels between channels that a JPEG of a grey picture may show
 CHUNK = 100  # the first one shows how long all will take
 FORESEEN = (12, 48)  # decoded before anything else; the second number before a close refusal
@@ -49,9 +51,9 @@ def learn_pictures(name: str, column: Column, image_size: int | None) -> ImageSt
     Of deep pictures (16 bits, floats) also the levels that become 0 and 255. Raises DataError where
     no picture of the sample can be read.
     """
-    sample = _sample(column)
+    sample = _sample(column, FILE_SAMPLE if isinstance(column, pd.Series) else SAMPLE)
     height, width = _box(name, sample, image_size)
-    levels = learn_levels(sample)
+    levels = learn_levels(_deep(column))
     size = ImageStatistics(height, width, 3, (0.0,) * 3, (1.0,) * 3, levels)
     encoded, unreadable = encode_pictures(sample, size)
     pixels = np.delete(np.asarray(encoded), list(unreadable), axis=0)
@@ -91,9 +93,27 @@ def learn_levels(sample: Column) -> Levels | None:
     return (-_power(-low) if low < 0 else 0.0), white
 
 
+def _deep(column: Column) -> Column:
+    """The deep pictures among files, spread evenly where there are many; arrays are never deep.
+
+    One bright picture among thousands of dark ones sets the levels, so that all headers are read.
+    """
+    if not isinstance(column, pd.Series):
+        return column
+    some = _sample(column, MOST_HEADERS)
+    seen = in_order(lambda c: header(c) if isinstance(c, str | bytes) else None, some)
+    deep = np.array([found is not None and found[1] for found in seen], dtype=bool)
+    return _sample(some[deep], DEEP_SAMPLE)
+
+
 def told_levels(levels: Levels) -> str:
     """What is done with deep pictures, for a column's reason."""
     return f"deeper than 8 bits: {levels[0]:,g} to {levels[1]:,g} become 0 to 255"
+
+
+def told_clipped(levels: Levels) -> str:
+    """What is said of deep pictures that hold values beyond the levels."""
+    return f"hold values beyond {levels[0]:,g} to {levels[1]:,g}, the levels of training: clipped"
 
 
 def _power(value: float) -> float:
@@ -105,31 +125,36 @@ def encode_pictures(
     statistics: ImageStatistics,
     progress: Progress | None = None,
     budget: Budget | None = None,
+    *,
     digest: str = "",
+    clipped: set[int] | None = None,
 ) -> tuple[Rows, dict[int, str]]:
     """Pictures as (n, channels, height, width) uint8, and the rows that cannot be read with why.
 
     The pixels of an unreadable picture are zeros. Arrays (n, H, W[, C]) of the wanted size are only
     transposed. With the `digest` of the data that the column is of, decoded pictures are kept in
     the cache and taken from it, and stay on the disk where they are large: the same pixels either
-    way. Raises BudgetError as soon as the first pictures show that reading all of them takes more
-    than 60 % of what is left of `budget`, and StorageError where they fit neither memory nor disk.
+    way. To `clipped` the rows of deep pictures are added that hold values beyond the levels of the
+    statistics. Raises BudgetError as soon as the first pictures show that reading all of them takes
+    more than 60 % of what is left of `budget`, and StorageError where they fit neither memory nor
+    disk.
     """
     if not isinstance(column, pd.Series) and _fits(column, statistics):
         return _transposed(column, statistics.channels), {}
-    work = _Work(column, statistics, progress or Silent(), budget)
+    clipped = set() if clipped is None else clipped
+    work = _Work(column, statistics, progress or Silent(), budget, clipped)
     if not digest or not isinstance(column, pd.Series) or not len(column):
         return work.in_memory()
     key = cache.key_of(digest, names_of(column), _form(statistics))
-    found = cache.find(key, work.shape)
+    entry = cache.find(key, work.shape)
     large = math.prod(work.shape) > cache.above()
-    if found is None:
+    if entry is None:
         return work.on_disk(key) if large else work.in_memory_and_kept(key)
+    clipped.update(entry.clipped)
     work.progress.say(
         f"{len(column):,} decoded pictures are taken from the cache ({cache.cache_folder()})."
     )
-    stored, unreadable = found
-    return (stored if large else stored[:]), unreadable
+    return (entry.pixels if large else entry.pixels[:]), entry.unreadable
 
 
 class _Work:
@@ -141,7 +166,9 @@ class _Work:
         statistics: ImageStatistics,
         progress: Progress,
         budget: Budget | None,
+        clipped: set[int],
     ) -> None:
+        self.clipped = clipped
         self.column, self.statistics = column, statistics
         self.progress, self.budget = progress, budget
         size = statistics.channels, statistics.height, statistics.width
@@ -167,6 +194,7 @@ class _Work:
                 with cache.storing_entry(key, self.shape) as entry:
                     entry.append(pixels)
                     entry.unreadable |= unreadable
+                    entry.clipped |= self.clipped
             except StorageError as error:
                 self.progress.say(
                     f"Decoded pictures are not kept for the next run: {error.reason}."
@@ -185,20 +213,21 @@ class _Work:
                     chunk[row % CHUNK] = picture
                 if row % CHUNK == CHUNK - 1 or row == self.shape[0] - 1:
                     entry.append(chunk[: row % CHUNK + 1])
+            entry.clipped |= self.clipped
         self.progress.say(
             f"{self.shape[0]:,} decoded pictures ({math.prod(self.shape) / 2**30:.1f} GB) lie in "
             f"{cache.cache_folder()} and are read batch by batch."
         )
-        found = cache.find(key, self.shape)
-        if found is None:
+        written = cache.find(key, self.shape)
+        if written is None:
             raise cache.no_room(cache.cache_folder(), "What was written there is gone")
-        return found
+        return written.pixels, written.unreadable
 
     def _decoded(self) -> Iterator[tuple[int, Array | str]]:
         """Each picture, or why it cannot be read, in order."""
         budget, total = self.budget, len(self.column)
         begun, before = (budget.elapsed, budget.remaining) if budget else (0.0, 0.0)
-        pictures = in_order(lambda c: _decode_or_reason(c, self.statistics), self.column)
+        pictures = in_order(self._decode_or_reason, enumerate(self.column))
         for row, picture in enumerate(pictures):
             yield row, picture
             done = row + 1
@@ -207,6 +236,13 @@ class _Work:
             if budget and done == min(CHUNK, total):
                 seconds = (budget.elapsed - begun) * total / done
                 _require_time(total, seconds, before, begun)
+
+    def _decode_or_reason(self, numbered: tuple[int, Any]) -> Array | str:
+        row, cell = numbered
+        try:
+            return decode(cell, self.statistics, lambda: self.clipped.add(row))
+        except DataError as error:
+            return str(error)
 
 
 def foresee(column: Column, digest: str, budget: Budget) -> None:
@@ -268,16 +304,12 @@ def _require_time(pictures: int, seconds: float, left: float, spent: float) -> N
     )
 
 
-def _decode_or_reason(cell: Any, statistics: ImageStatistics) -> Array | str:
-    try:
-        return decode(cell, statistics)
-    except DataError as error:
-        return str(error)
-
-
-def decode(cell: Any, statistics: ImageStatistics) -> Array:
+def decode(
+    cell: Any, statistics: ImageStatistics, clipped: Callable[[], None] | None = None
+) -> Array:
     """One picture (a path, bytes or an array) as (channels, height, width) uint8.
 
+    `clipped` is called where a deep picture holds values beyond the levels of the statistics.
     Raises DataError where it cannot be read.
     """
     box = (statistics.width, statistics.height)
@@ -287,6 +319,8 @@ def decode(cell: Any, statistics: ImageStatistics) -> Array:
         raise DataError("is empty where a picture's file should be named")
     else:  # twice the box, so that scaling still averages
         image = open_picture(cell, at_least=2 * max(box), levels=statistics.levels)
+    if clipped is not None and image.info.get(CLIPPED):
+        clipped()
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
@@ -310,9 +344,9 @@ def _transposed(arrays: Array, channels: int) -> Array:
     return np.ascontiguousarray(arrays.transpose(0, 3, 1, 2))
 
 
-def _sample(column: Column) -> Column:
-    limit = min(len(column), FILE_SAMPLE if isinstance(column, pd.Series) else SAMPLE)
-    rows = np.unique(np.linspace(0, len(column) - 1, limit).astype(np.int64))
+def _sample(column: Column, most: int) -> Column:
+    """Some cells, spread evenly over the column."""
+    rows = np.unique(np.linspace(0, len(column) - 1, min(len(column), most)).astype(np.int64))
     if isinstance(column, pd.Series):
         return column.iloc[rows].reset_index(drop=True)
     return column[rows]

@@ -14,7 +14,7 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Schema
 from fathom.data.hashing import copies, hash_inputs
-from fathom.data.near_pictures import near_pictures
+from fathom.data.near_pictures import OutOfTimeError, near_pictures
 from fathom.data.near_rows import near_rows
 from fathom.data.raw import Raw
 from fathom.data.small_pictures import small_pictures
@@ -24,7 +24,11 @@ ROWS = "coarse hash of all values, each column confirmed; only what chance does 
 PICTURES = "perceptual hash, confirmed by correlation of the pictures' fine structure"
 # A chain of near duplicates may hold so much of the data; a longer one joins what differs.
 LONGEST_CHAIN, LEAST_CHAIN = 0.02, 50
-LOOKING_SHARE = 0.1  # of the budget that is left, for which picture files may be looked through
+LOOKING_SHARE = 0.1  # of the budget that is left, for which pictures may be looked through
+COMPARING_SHARE = 0.2  # and for which they may be compared
+PART = 2000  # pictures that are compared first, to see how long all will take
+HOPELESS = 3.0  # times what they may take: the rest is not begun, since the first may be slow
+_FREE_SECONDS = 1.0  # whatever the budget
 MOST_PICTURES = 2_000_000  # 2 GB of small pictures
 
 
@@ -100,10 +104,10 @@ def find_repeats(
     budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> Repeats:
-    """All repeats. A pure function of data and seed, but for whether picture files are looked at.
+    """All repeats. A pure function of data and seed, but for whether pictures are compared.
 
-    With `wanted` near duplicates are looked for, with False they are not; None leaves out picture
-    files that would take too much of `budget`, and says so.
+    With `wanted` near duplicates are looked for, with False they are not; None leaves out pictures
+    that would take too much of `budget`, and says so.
     """
     hashes = hash_inputs(schema, raw.table)
     copied = copies(schema, raw.table, hashes)
@@ -142,32 +146,66 @@ def _near(
     small = small_pictures(column, progress, patience, raw.digest)
     if small is None:
         return Near(why_not=patience.why_not)
-    pairs = near_pictures(small, seed)
+    pairs = patience.compare(small, seed)
+    if pairs is None:
+        return Near(why_not=patience.why_not)
     return Near(pairs[hashes[pairs[:, 0]] != hashes[pairs[:, 1]]], PICTURES)
 
 
 class _Patience:
-    """Goes on as long as looking through all picture files fits the budget."""
+    """Goes on as long as looking through all pictures, and comparing them, fits the budget."""
 
     def __init__(self, column: Column, budget: Budget | None) -> None:
         self.count = len(column)
-        self.budget = budget if isinstance(column, pd.Series) else None
+        self.what = "picture files" if isinstance(column, pd.Series) else "pictures"
+        self.budget = budget
         self.begun = budget.elapsed if budget else 0.0
-        self.allowed = LOOKING_SHARE * budget.remaining if budget else 0.0
+        self.allowed = self._seconds(LOOKING_SHARE)
         self.why_not = ""
 
     def __call__(self, done: int) -> bool:
         if self.budget is None:
             return True
         seconds = (self.budget.elapsed - self.begun) * self.count / done
-        if seconds <= max(1.0, self.allowed):
+        if seconds <= self.allowed:
             return True
+        self._give_up("looking through", f"about {format_duration(seconds)}, over a tenth")
+        return False
+
+    def compare(self, small: Array, seed: int) -> Array | None:
+        """The pairs that are nearly equal; None where comparing takes too long.
+
+        Some pictures show the least that all will take, so that hopeless cases take no time; the
+        rest depends on how many look alike.
+        """
+        if self.budget is None:
+            return near_pictures(small, seed)
+        clock = Budget(self._seconds(COMPARING_SHARE), clock=self.budget.clock)
+        least = self._least(small, seed)
+        try:
+            if least <= HOPELESS * clock.seconds:
+                return near_pictures(small, seed, lambda: not clock.exhausted)
+        except OutOfTimeError:
+            least = clock.seconds
+        self._give_up("comparing", f"{format_duration(least)} or more, over a fifth")
+        return None
+
+    def _least(self, small: Array, seed: int) -> float:
+        """The seconds that comparing takes at least, as far as some pictures show."""
+        if self.budget is None or len(small) <= PART:
+            return 0.0
+        begun = self.budget.elapsed
+        near_pictures(small[:PART], seed)
+        return (self.budget.elapsed - begun) * len(small) / PART
+
+    def _seconds(self, share: float) -> float:
+        return max(_FREE_SECONDS, share * self.budget.remaining) if self.budget else 0.0
+
+    def _give_up(self, doing: str, time: str) -> None:
         self.why_not = (
-            f"looking through {self.count:,} picture files takes about "
-            f"{format_duration(seconds)}, over a tenth of the time that is left; "
+            f"{doing} {self.count:,} {self.what} takes {time} of the time that is left; "
             "--set data.near_duplicates=true looks all the same"
         )
-        return False
 
 
 def _units(hashes: Array, copied: Array, pairs: Array) -> tuple[Array, int]:

@@ -41,13 +41,13 @@ def small_pictures(
     where `go_on(done)`, which is asked now and then, says no.
     """
     if not isinstance(column, pd.Series):
-        return _of_blocks(column, progress)
+        return _of_blocks(column, progress, go_on)
     if not digest:
         return _of_files(column, progress, go_on)
     key = cache.key_of(f"{digest} small", names_of(column), _FORM)
     found = cache.find(key, (len(column), 1, SIDE, SIDE))
     if found is not None:
-        return np.asarray(found[0][:][:, 0])
+        return np.asarray(found.pixels[:][:, 0])
     begun = monotonic()
     small = _of_files(column, progress, go_on)
     if small is not None and monotonic() - begun > KEPT_SECONDS:
@@ -59,11 +59,14 @@ def small_pictures(
     return small
 
 
-def _of_blocks(column: Array, progress: Progress) -> Array:
+def _of_blocks(column: Array, progress: Progress, go_on: GoOn) -> Array | None:
     small = np.zeros((len(column), SIDE, SIDE), dtype=np.uint8)
     for start in range(0, len(column), CHUNK):
         small[start : start + CHUNK] = of_arrays(np.asarray(column[start : start + CHUNK]))
-        progress.advance(min(start + CHUNK, len(column)), len(column), "pictures compared")
+        done = min(start + CHUNK, len(column))
+        progress.advance(done, len(column), "pictures compared")
+        if not go_on(done):
+            return None
     return small
 
 

@@ -86,7 +86,7 @@ def predict(
         bad = encoded.unreadable | dict.fromkeys(_blank_rows(encoded.examples), NO_INPUT)
         answers.append(_answer(predictor.predict(encoded.examples), list(bad)))
         unreadable |= {start + row: reason for row, reason in bad.items()}
-        surprises += find_surprises(table, bundle.schema, encoded.examples)
+        surprises += find_surprises(table, bundle.schema, encoded)
         shown.advance(start + len(table), len(raw), "rows")
     frame = pd.concat(answers, ignore_index=True)
     frame.insert(0, *_places(raw, bundle.schema))

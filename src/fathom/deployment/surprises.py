@@ -8,9 +8,10 @@ import numpy as np
 
 from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.examples import Examples
-from fathom.core.schema import Schema, TimeStatistics
+from fathom.core.schema import ImageStatistics, Schema, TimeStatistics
 from fathom.data import cells
-from fathom.data.encode import UNKNOWN_CODE
+from fathom.data.encode import UNKNOWN_CODE, Encoded
+from fathom.data.pictures import told_clipped
 from fathom.data.table import Table
 
 Surprises = Counter[tuple[str, str]]
@@ -19,9 +20,21 @@ Surprises = Counter[tuple[str, str]]
 UNKNOWN = "are none that the model has learned: they count as unknown"
 
 
-def find_surprises(table: Table, schema: Schema, examples: Examples) -> Surprises:
-    """Count the values of `table` that, encoded as `examples`, are missing or unknown."""
-    return _unparsed(table, schema, examples) + _unknown(schema, examples)
+def find_surprises(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
+    """Count the values of `table` that, as they were encoded, are missing, unknown or clipped."""
+    examples = encoded.examples
+    return (
+        _unparsed(table, schema, examples) + _unknown(schema, examples) + _clipped(schema, encoded)
+    )
+
+
+def _clipped(schema: Schema, encoded: Encoded) -> Surprises:
+    found: Surprises = Counter()
+    for field in schema.of_kind("image"):
+        statistics, rows = field.statistics, encoded.clipped.get(field.name, ())
+        if rows and isinstance(statistics, ImageStatistics) and statistics.levels:
+            found[field.name, told_clipped(statistics.levels)] = len(rows)
+    return found
 
 
 def _unparsed(table: Table, schema: Schema, examples: Examples) -> Surprises:

@@ -16,14 +16,14 @@ from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
 from fathom.core.progress import Progress
 from fathom.core.record import Record
-from fathom.core.schema import LabelReading, Schema
+from fathom.core.schema import ImageStatistics, LabelReading, Schema
 from fathom.data.audit import Audit, after_encoding, audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
 from fathom.data.labels import fold_labels, left_out
 from fathom.data.learn import learn
 from fathom.data.picture_columns import find_pictures
-from fathom.data.pictures import foresee
+from fathom.data.pictures import foresee, told_clipped
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.read import read
@@ -169,6 +169,17 @@ def encode_splits(
     return examples
 
 
+def _tell_clipped(raw: Raw, schema: Schema, encoded: Encoded, progress: Progress) -> None:
+    """Say of deep pictures which are brighter or darker than those that the levels come from."""
+    for name, rows in encoded.clipped.items():
+        statistics = next(f.statistics for f in schema.inputs if f.name == name)
+        if rows and isinstance(statistics, ImageStatistics) and statistics.levels:
+            progress.say(
+                f"{len(rows):,} of {len(raw):,} pictures in {name!r}, first "
+                f"{raw.locate(min(rows))}, {told_clipped(statistics.levels)}."
+            )
+
+
 def prepare(
     request: Request, budget: Budget, progress: Progress, *, refuse: bool = True
 ) -> Prepared:
@@ -180,6 +191,7 @@ def prepare(
     raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
+    _tell_clipped(raw, schema, encoded, progress)
     found, splits = after_encoding(found, raw, schema, splits, encoded.unreadable)
     examples = encode_splits(raw, splits, encoded, progress)
     return Prepared(
