@@ -19,8 +19,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fathom
 from fathom.core.errors import ArtefactError
+from fathom.data.infer import infer_schema
+from fathom.data.raw import Raw
+from fathom.data.repeats import find_repeats
+from fathom.data.table import Table
 from fathom.estimators import EXPECTED_FAILED_CHECKS
-from fathom.estimators.holdout import hold_out
+from fathom.estimators.holdout import set_aside
 
 FEW = 30  # steps
 
@@ -185,12 +189,49 @@ def test_numbers_in_their_own_units():
     assert learned.history_
 
 
+def parted(frame, targets, fraction):
+    raw = Raw("The data", "", Table({**frame, "target": pd.Series(targets)}), target="target")
+    schema = infer_schema(raw, task="classification", kinds={})
+    repeats = find_repeats(raw, schema, seed=0)
+    return set_aside(raw, schema, repeats, fraction, seed=0, calibrate=True)
+
+
 def test_held_out_rows_are_stratified_and_spare_the_last_of_a_class():
     targets = np.array([0] * 80 + [1] * 20 + [2])
-    splits = hold_out(targets, 0.3, seed=0, classes=True, part=True)
+    frame = {"x": pd.Series(np.random.default_rng(0).normal(size=101))}
+    splits = parted(frame, targets, 0.3)
     parts = [splits.train, splits.validation, splits.calibration]
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(101))
     assert set(targets[splits.train]) == {0, 1, 2}
-    assert np.bincount(targets[splits.validation])[:2].tolist() == [16, 4]
-    nothing = hold_out(targets, 0.0, seed=0, classes=True, part=True)
-    assert len(nothing.train) == 101
+    assert abs(np.bincount(targets[splits.validation])[:2] - [16, 4]).max() <= 1
+    assert abs(np.bincount(targets[splits.calibration])[:2] - [8, 2]).max() <= 1
+    assert len(parted(frame, targets, 0.0).train) == 101
+
+
+def test_copies_and_near_duplicates_are_not_held_out_from_each_other(monkeypatch):
+    generator = np.random.default_rng(0)
+    own = generator.normal(size=(100, 6)).round(3)
+    jittered = own[:50].copy()
+    jittered[:, 0] += 1e-4
+    inputs = np.concatenate([own, own[50:], jittered])  # each row stands twice
+    targets = (inputs[:, 1] > 0).astype(int)
+    found = []
+
+    def noted(*arguments, **options):
+        found.append(set_aside(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr("fathom.estimators.learning.set_aside", noted)
+    fathom.FathomClassifier(steps=2, random_state=0, validation_fraction=0.3).fit(inputs, targets)
+    (splits,) = found
+    assert len(splits.validation) > 20
+    assert len(splits.calibration) > 10
+    original = np.concatenate([np.arange(100), np.arange(50, 100), np.arange(50)])
+    for part in (splits.train, splits.validation, splits.calibration):
+        assert (np.bincount(original[part], minlength=100) % 2 == 0).all()
+
+
+def test_rows_that_are_all_alike_are_all_learned_from():
+    inputs = np.tile([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (40, 1))
+    learned = fathom.FathomClassifier(steps=FEW, random_state=0).fit(inputs, [0, 1] * 40)
+    assert learned.score(inputs, [0, 1] * 40) == 1.0

@@ -119,7 +119,7 @@ def test_a_race_that_is_cut_short_is_void(monkeypatch):
 def test_a_slow_machine_is_noticed_before_the_time_is_spent(monkeypatch):
     clock, tried = SimpleNamespace(now=0.0), []
 
-    def slow(what, *, steps, report):
+    def slow(what, *, steps, watcher):
         tried.append(what)
         clock.now += 9.0
         return SimpleNamespace(score=0.5, steps=steps)

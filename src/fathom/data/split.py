@@ -73,10 +73,25 @@ def split(raw: Raw, schema: Schema, *, seed: int, repeats: Repeats | None = None
     else:
         if repeats is None:
             repeats = find_repeats(raw, schema, seed=seed)
-        way = _cut_by_units(raw, schema, part, wanted, seed=seed, repeats=repeats)
+        sizes = part_sizes(int((part == "train").sum()), wanted)
+        way = _cut_by_units(raw, schema, part, sizes, seed=seed, repeats=repeats)
     how = _sentence(raw, part, wanted, way)
     rows = {name: np.flatnonzero(part == name) for name in PARTS}
     return Splits(**rows, how=how)
+
+
+def hold_out(
+    raw: Raw, schema: Schema, sizes: Mapping[str, int], *, seed: int, repeats: Repeats
+) -> Splits:
+    """Parts of about so many rows, by name, cut from all rows alike; the others train.
+
+    Raises DataError where rows that must stay together are too few to make the parts.
+    """
+    part = np.full(len(raw), "train", dtype=object)
+    wanted = {name: rows for name, rows in sizes.items() if rows > 0}
+    way = _cut_by_units(raw, schema, part, wanted, seed=seed, repeats=repeats) if wanted else ""
+    parts = {name: np.flatnonzero(part == name) for name in PARTS}
+    return Splits(**parts, how=f"{_sizes(parts)}; {way}.")
 
 
 def part_sizes(rows: int, wanted: Sequence[str]) -> dict[str, int]:
@@ -86,23 +101,29 @@ def part_sizes(rows: int, wanted: Sequence[str]) -> dict[str, int]:
 
 
 def _cut_by_units(
-    raw: Raw, schema: Schema, part: Array, wanted: list[str], *, seed: int, repeats: Repeats
+    raw: Raw,
+    schema: Schema,
+    part: Array,
+    wanted: Mapping[str, int],
+    *,
+    seed: int,
+    repeats: Repeats,
 ) -> str:
-    """Assign `wanted` parts in place: whole units, systematically along the strata."""
+    """Assign `wanted` parts, rows by name, in place: whole units, every k-th along the strata."""
     pool = np.flatnonzero(part == "train")
     all_of_it = len(pool) == len(raw)  # then nothing need be copied
     within = raw if all_of_it else raw.take(pool)
     units, way = _units(within, schema, repeats if all_of_it else repeats.take(pool))
     strata = _strata(within, schema)
     sizes = np.bincount(units)
-    _require_units(raw, schema, len(sizes), wanted)
+    _require_units(raw, schema, len(sizes), list(wanted))
     first = np.full(len(sizes), len(units))
     np.minimum.at(first, units, np.arange(len(units)))
     free = np.ones(len(sizes), dtype=bool)
     if schema.is_named:
         free[_kept_for_training(units, strata, numpy_generator(seed, "split", "train"))] = False
     spare = len(wanted) - schema.is_named  # units that later parts still need
-    for name, rows in part_sizes(len(pool), wanted).items():
+    for name, rows in wanted.items():
         generator = numpy_generator(seed, "split", name)
         chosen = _systematic(strata[first], sizes, free, rows, generator)[: free.sum() - spare]
         _require_some(raw, chosen, name)

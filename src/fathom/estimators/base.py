@@ -15,7 +15,6 @@ from fathom.core.errors import PlanError
 from fathom.core.prediction import Array, Prediction
 from fathom.core.schema import Schema, TaskName
 from fathom.data.encode import encode
-from fathom.estimators.holdout import hold_out
 from fathom.estimators.inputs import table_of
 from fathom.estimators.learning import in_python, learn_network, told
 from fathom.estimators.state import pack, unpack
@@ -23,9 +22,6 @@ from fathom.inference import LoadedModel, NetworkPredictor
 from fathom.planning.device import choose_device
 
 Auto = Literal["auto"]
-
-LEAST_ROWS = 50
-"""With fewer rows all are learned from: what could be held out would choose by chance."""
 
 # Parameters that are keys of the plan.
 _PLAN_KEYS = {
@@ -87,19 +83,12 @@ class FathomEstimator(BaseEstimator):
             )
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         table, kinds = table_of(self, inputs, reset=True)
-        classes = self._task == "classification"
-        splits = hold_out(
-            targets,
-            self.validation_fraction if len(targets) >= LEAST_ROWS else 0.0,
-            seed=seed,
-            classes=classes,
-            part=classes and self.calibrate,
-        )
         with told(self.verbose) as progress:
             fitted = learn_network(
                 table,
                 targets,
-                splits,
+                held_out=self.validation_fraction,
+                calibrate=self.calibrate and self._task == "classification",
                 task=self._task,
                 kinds=kinds,
                 settings=self._settings(),

@@ -25,9 +25,10 @@ from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.raw import Raw
-from fathom.data.split import Splits
+from fathom.data.repeats import find_repeats
 from fathom.data.table import Table
 from fathom.display import Display
+from fathom.estimators.holdout import set_aside
 from fathom.estimators.inputs import target_name
 from fathom.inference import LoadedModel, NetworkPredictor, Trust, fit_trust
 from fathom.planning.draft import make_draft
@@ -76,8 +77,9 @@ def told(verbose: int) -> Iterator[Progress]:
 def learn_network(
     table: Table,
     targets: Array,
-    splits: Splits,
     *,
+    held_out: float,
+    calibrate: bool,
     task: TaskName,
     kinds: Mapping[str, Kind],
     settings: Mapping[str, Any],
@@ -88,7 +90,8 @@ def learn_network(
 ) -> Fitted:
     """A network for `targets` (n,): class codes or numbers. The same call, the same weights.
 
-    `settings` are plan keys; without `steps` training is as long as this many rows are good for.
+    `held_out` is the share of rows set aside, `calibrate` whether some calibrate; `settings`
+    are plan keys; without `steps` training is as long as this many rows are good for.
     """
     name = target_name(table)
     request = make_request(
@@ -101,7 +104,8 @@ def learn_network(
         **({} if steps is None else {"steps": steps}),
     )
     table = table.replace(name, pd.Series(targets))
-    prepared = _prepare(Raw("The data", "", table, target=name), splits, request)
+    raw = Raw("The data", "", table, target=name)
+    prepared = _prepare(raw, request, held_out=held_out, calibrate=calibrate)
     plan = _plan(request, prepared, progress)
     progress.stage("training")
     what = supervised(plan, prepared, device)
@@ -125,16 +129,18 @@ def learn_network(
     return Fitted(_calibrated(model, prepared.examples["calibration"]), result.steps, history)
 
 
-def _prepare(raw: Raw, splits: Splits, request: Request) -> Prepared:
+def _prepare(raw: Raw, request: Request, *, held_out: float, calibrate: bool) -> Prepared:
     """The schema and the examples, as `planning.prepare` makes them; nothing is audited."""
     schema = infer_schema(raw, task=request.task, kinds=request.kinds)
+    repeats = find_repeats(raw, schema, seed=request.seed, wanted=request.near_duplicates)
+    splits = set_aside(raw, schema, repeats, held_out, seed=request.seed, calibrate=calibrate)
     schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
     examples = encode(raw.table, schema).examples
     parts = {name: examples.take(getattr(splits, name)) for name in SPLIT_NAMES}
     return Prepared(
         raw=raw,
         schema=schema,
-        audit=Audit((), ()),
+        audit=Audit((), (), repeats),
         splits=splits,
         inputs=input_spec(schema),
         output=output_spec(schema),

@@ -179,7 +179,7 @@ def _scores(
             trial = run_trial(
                 replace(entrant.what, seed=entrant.what.seed + turn),
                 steps=(steps := max(1, int(part * entrant.steps))),
-                report=lambda step, score: budget.exhausted,
+                watcher=lambda score: budget.exhausted,
             )
             if trial.steps < steps and budget.exhausted:
                 return np.array(finished)

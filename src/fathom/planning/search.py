@@ -124,7 +124,7 @@ class Searching:
         settings = suggested(trial, self.spaces, url=self.study.url)
         reports, early = 0, False
 
-        def report(step: int, score: float) -> bool:
+        def is_over(score: float) -> bool:
             nonlocal reports, early
             if isfinite(score):
                 reports += 1
@@ -136,7 +136,7 @@ class Searching:
         try:
             what = self._candidate(settings)
             result = run_trial(
-                what, steps=self.terms.steps, budget=self._time(share), report=report
+                what, steps=self.terms.steps, budget=self._time(share), watcher=is_over
             )
         except PlanError:  # a combination that makes no network for this data
             self.study.tell(trial, "failed", None, **told)

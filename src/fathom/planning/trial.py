@@ -24,7 +24,8 @@ from fathom.training.trainer import Trainer, Validation
 VALIDATIONS = 8
 WARMUP_SHARE = 0.1
 
-Report = Callable[[int, float], bool]
+Watcher = Callable[[float], bool]
+"""Hears each score on validation, and says whether the trial may end there."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ def run_trial(
     *,
     steps: int,
     budget: Budget | None = None,
-    report: Report | None = None,
+    watcher: Watcher | None = None,
 ) -> Trial:
     """Train `what` from fresh weights for `steps` steps, and say how well it does on validation.
 
-    The curve of the learning rate is brought down to zero over these steps. `report(step, score)`
-    is called at each validation and ends the trial by returning True. Should the machine slow down,
-    `budget` makes the trial shorter; without one, the same arguments give the same score. Raises
-    PlanError where the network does not fit the data.
+    The curve of the learning rate is brought down to zero over these steps. A `watcher` ends the
+    trial at a validation by saying True. Should the machine slow down, `budget` makes the trial
+    shorter; without one, the same arguments give the same score. Raises PlanError where the network
+    does not fit the data.
     """
     best, network = -inf, what.build()
     with TemporaryDirectory(prefix="fathom-trial-") as folder:
@@ -64,7 +65,7 @@ def run_trial(
             nonlocal best
             found = what.validate(network)
             best = max(best, found.score if found.score == found.score else -inf)  # NaN: no score
-            if report is not None and report(trainer.state.step, found.score):
+            if watcher is not None and watcher(found.score):
                 raise _EndedError
             return found
 
