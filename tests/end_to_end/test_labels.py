@@ -17,7 +17,7 @@ from fathom.core.files import read_json
 from fathom.core.progress import Silent
 from fathom.core.schema import LabelReading, Schema
 from fathom.data.encode import encode
-from fathom.data.labels import fold_table
+from fathom.data.labels import fold_labels
 from fathom.data.read import read
 from fathom.planning.plan import load_plan
 from fathom.planning.prepare import prepare, understand
@@ -77,7 +77,7 @@ def test_yes_no_columns_from_the_command_line_to_predictions_and_back(command):
         assert [json.loads(text) for text in said["prediction"]] == answers
 
     # A labelled file is read again as it was: what evaluation and drift go by.
-    later = fold_table(read("things.csv").table, schema)
+    later = fold_labels(read("things.csv"), NAMES, None).raw.table
     np.testing.assert_array_equal(encode(later, schema).examples.targets, labels)
 
 

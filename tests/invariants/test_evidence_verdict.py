@@ -15,8 +15,9 @@ from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, NumberPrediction, Prediction
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE, Subject
+from fathom.evidence.metrics import metric_named
 from fathom.evidence.rivals import better_of
-from fathom.evidence.scores import Metric, metric_named
+from fathom.evidence.scores import Metric
 from fathom.evidence.training import judge, standard_error
 
 

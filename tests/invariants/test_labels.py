@@ -23,7 +23,12 @@ from fathom.data.labels import fold_labels, indicator, strata
 from fathom.data.learn import learn
 from fathom.data.read import read
 from fathom.data.split import split
-from fathom.evidence.calibration import calibration_error
+from fathom.evidence.calibration import (
+    calibration_error,
+    chance_error,
+    chance_error_of_rows,
+    grade_of,
+)
 from fathom.evidence.label_scores import LABEL_METRICS
 from fathom.evidence.scores import RocAuc
 from fathom.inference import fit_trust
@@ -241,6 +246,27 @@ class TestScores:
         assert rare.value == 1.0
         assert rare.low == alone.low < 0.8
         assert rare.low < micro.estimate(said, labels, np.random.default_rng(0)).low < 1.0
+
+    def test_chance_is_greater_where_the_labels_of_a_row_hang_together(self):
+        draw = np.random.default_rng(0)
+        probs = np.repeat(draw.random((600, 1)), 20, axis=1)
+        names = tuple(str(k) for k in range(20))
+        apart = LabelsPrediction(names, probs).claims(draw.random(probs.shape) < probs)
+        alike = LabelsPrediction(names, probs).claims(draw.random((600, 1)) < probs)
+        by_claim = chance_error(apart.confidence, draw)
+        assert chance_error_of_rows(apart, draw) == pytest.approx(by_claim, rel=0.2)
+        assert chance_error_of_rows(alike, draw) > 3 * by_claim
+
+    def test_saying_that_rare_labels_never_hold_is_not_good(self):
+        held = np.random.default_rng(0).random((2000, 100)) < 0.01
+        never = LabelsPrediction(tuple(map(str, range(100))), np.zeros(held.shape)).claims(held)
+        error = calibration_error(
+            never.confidence, never.right, np.random.default_rng(0), never.rows
+        ).value
+        chance = chance_error_of_rows(never, np.random.default_rng(0))
+        assert error == pytest.approx(0.01, rel=0.1)
+        assert grade_of(never, error, chance) == "poor"
+        assert grade_of(never, 1e-4, chance) == "good"
 
     def test_nothing_to_rank_is_said(self):
         assert "nothing to rank" in LABEL_METRICS[3].undefined(np.ones((5, 3), dtype=np.uint8))

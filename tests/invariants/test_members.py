@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks import TabmSpec, build
 from fathom.networks.family import together
-from fathom.planning.race import winner
+from fathom.planning.race import _told, winner
 from fathom.tasks import build_task
 
 INPUTS = InputSpec({"numbers": NumbersBlock(("a", "b"), ((-1.0, 0.0, 1.0), (-2.0, 2.0)))})
@@ -102,4 +105,10 @@ def test_members_that_make_no_network_are_refused(fields):
     ],
 )
 def test_a_tie_goes_to_the_earlier(scores, place):
-    assert winner([scores]) == place
+    assert winner([scores], 1.0 if max(scores) > 0 else 0.0) == place
+
+
+def test_a_diverged_candidate_does_not_change_what_the_others_are_told_by():
+    entrants = [SimpleNamespace(name=name) for name in ("mlp", "tabm")]
+    why = _told(entrants, "mlp", np.array([(0.9, -np.inf)]), 0.5, "accuracy")
+    assert "accuracy on validation was: mlp 0.9; tabm not finite." in why

@@ -27,7 +27,7 @@ from fathom.evidence.intervals import (
     paired_shares,
     wilson,
 )
-from fathom.evidence.scores import metric_named, metrics_of
+from fathom.evidence.metrics import metric_named, metrics_of
 from fathom.tasks import build_task
 
 

@@ -73,22 +73,6 @@ def fold_labels(raw: Raw, target: Target, task: TaskName | None) -> Folded:
     return Folded(raw, name, task, hint=hint)
 
 
-def fold_table(table: Table, schema: Schema) -> Table:
-    """A table read later, with its label sets in the column that the schema calls the target.
-
-    Without all of the columns that they are read from the table stays as it is. Raises DataError
-    for a value that cannot be read.
-    """
-    reading = schema.label_reading
-    if reading is None or not all(name in table for name in reading.columns):
-        return table
-    if len(reading.columns) == 1:
-        column = cells.scalars(table, reading.columns[0])
-        sets = _spread(column, lambda text: _parsed(text, reading.separator))
-        return table.replace(schema.target.name, sets)
-    return _joined(table, reading.columns, schema.target.name, _row_of_table)
-
-
 def indicator(texts: Array, labels: Sequence[str]) -> Array:
     """Label sets (n,) as texts: (n, K) uint8, 1 where a label holds; unknown labels are passed."""
     codes, distinct = pd.factorize(pd.Series(texts, dtype=object), use_na_sentinel=True)
@@ -338,10 +322,6 @@ def _yes_no(table: Table, name: str, locate: Callable[[int], str]) -> Array:
             )
         values[k] = meaning[word in YES]
     return values[codes]
-
-
-def _row_of_table(row: int) -> str:
-    return f"row {row + 1}"
 
 
 def _rarest(text: str, counts: Mapping[str, int]) -> str:

@@ -20,9 +20,7 @@ from fathom.evidence import (
     walkthrough,
     worst,
 )
-from fathom.evidence.label_scores import LABEL_METRICS
 from fathom.evidence.measure import EVIDENCE, Measure
-from fathom.evidence.scores import METRICS
 from fathom.evidence.subject import Subject
 
 # The order of registration is the order in which evidence is gathered: what decides comes first.
@@ -38,7 +36,6 @@ KINDS = (
     cost,
 )
 
-METRICS["multilabel"] = LABEL_METRICS
 for _kind in KINDS:
     EVIDENCE.register(_kind.measure.name)(_kind.measure)
 

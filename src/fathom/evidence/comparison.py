@@ -10,9 +10,10 @@ from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
+from fathom.evidence.metrics import metrics_of
 from fathom.evidence.performance import grade, model_seconds
 from fathom.evidence.rivals import sentence_title, side_of, title
-from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.scores import Metric
 from fathom.evidence.seen import nothing_unseen, parts, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 from fathom.evidence.verdict import verdict

@@ -6,8 +6,9 @@ from fathom.core.budget import Budget
 from fathom.core.record import Grade, Record, not_applicable
 from fathom.evidence.intervals import Estimate, difference
 from fathom.evidence.measure import evidence
+from fathom.evidence.metrics import metrics_of
 from fathom.evidence.performance import model_seconds
-from fathom.evidence.scores import Metric, metrics_of
+from fathom.evidence.scores import Metric
 from fathom.evidence.seen import nothing_unseen, parts
 from fathom.evidence.subject import NETWORK, Subject
 

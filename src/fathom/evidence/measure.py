@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fathom.core.budget import Budget, format_duration
 from fathom.core.record import Record, skipped
 from fathom.core.registry import Registry
-from fathom.evidence.scores import metrics_of
+from fathom.evidence.metrics import metrics_of
 from fathom.evidence.subject import Subject
 
 Run = Callable[[Subject, Budget], list[Record]]

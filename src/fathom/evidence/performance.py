@@ -16,7 +16,8 @@ from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate, auc_parts
 from fathom.evidence.measure import evidence
-from fathom.evidence.scores import Metric, metrics_of, scoring_seconds
+from fathom.evidence.metrics import metrics_of
+from fathom.evidence.scores import Metric, scoring_seconds
 from fathom.evidence.seen import nothing_unseen, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 

@@ -21,7 +21,6 @@ from fathom.core.prediction import (
     NumberPrediction,
     Prediction,
 )
-from fathom.core.schema import TaskName
 from fathom.evidence import wording
 from fathom.evidence.intervals import (
     Estimate,
@@ -301,37 +300,25 @@ def _r2(means: Array) -> Array:
     return explained
 
 
-METRICS: dict[TaskName, tuple[Metric, ...]] = {
-    "classification": (
-        Accuracy("accuracy", "accuracy", as_percent=True),
-        CountMetric("balanced_accuracy", "balanced accuracy", as_percent=True, of=_balanced),
-        CountMetric("macro_f1", "macro F1", of=mean_f1),
-        RocAuc("roc_auc", "ROC AUC"),
-        TermMetric("log_loss", "log loss", terms=surprises),
+CLASS_METRICS: tuple[Metric, ...] = (
+    Accuracy("accuracy", "accuracy", as_percent=True),
+    CountMetric("balanced_accuracy", "balanced accuracy", as_percent=True, of=_balanced),
+    CountMetric("macro_f1", "macro F1", of=mean_f1),
+    RocAuc("roc_auc", "ROC AUC"),
+    TermMetric("log_loss", "log loss", terms=surprises),
+)
+NUMBER_METRICS: tuple[Metric, ...] = (
+    TermMetric(
+        "rmse",
+        "root mean squared error",
+        terms=lambda p, t: _errors(p, t)[:, None] ** 2,
+        of=lambda means: np.sqrt(means[..., 0]),
     ),
-    "regression": (
-        TermMetric(
-            "rmse",
-            "root mean squared error",
-            terms=lambda p, t: _errors(p, t)[:, None] ** 2,
-            of=lambda means: np.sqrt(means[..., 0]),
-        ),
-        TermMetric("mae", "mean absolute error", terms=lambda p, t: np.abs(_errors(p, t))[:, None]),
-        TermMetric("r2", "R²", terms=_r2_terms, of=_r2, least=2),
-    ),
-}
+    TermMetric("mae", "mean absolute error", terms=lambda p, t: np.abs(_errors(p, t))[:, None]),
+    TermMetric("r2", "R²", terms=_r2_terms, of=_r2, least=2),
+)
 
 
 def scoring_seconds(n: int, classes: int) -> float:
     """About how long all metrics of one model take: sorting by every class, and the bootstraps."""
     return 0.05 + n * (3e-6 + 8e-7 * max(classes, 1))
-
-
-def metrics_of(task: str) -> tuple[Metric, ...]:
-    """The metrics of a task, the most readable first."""
-    return METRICS[task]  # type: ignore[index]
-
-
-def metric_named(task: str, name: str) -> Metric:
-    """One metric of a task."""
-    return next(metric for metric in metrics_of(task) if metric.name == name)

@@ -12,7 +12,7 @@ from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.measure import evidence
-from fathom.evidence.scores import metric_named
+from fathom.evidence.metrics import metric_named
 from fathom.evidence.subject import Subject
 
 POINTS = 300  # of a curve: more cannot be told apart on paper

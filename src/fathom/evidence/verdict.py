@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fathom.core.record import Grade, Record, not_applicable
+from fathom.evidence.metrics import metric_named
 from fathom.evidence.rivals import better_of, sentence_title, settled, strength, title
-from fathom.evidence.scores import Metric, metric_named
+from fathom.evidence.scores import Metric
 from fathom.evidence.seen import nothing_unseen, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 

@@ -93,15 +93,16 @@ def race(
             "all of the trials came to their end; this one was best on other tables."
         )
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
-    best = entrants[winner(scores)]
-    return _taken(plan, best, _told(entrants, best.name, scores, part))
+    metric = own.what.selection_metric
+    best = entrants[winner(scores, 1.0 if HIGHER_IS_BETTER[metric] else 0.0)]
+    return _taken(plan, best, _told(entrants, best.name, scores, part, metric))
 
 
-def winner(scores: Scores) -> int:
+def winner(scores: Scores, utmost: float = 1.0) -> int:
     """The place of the best of scores (rounds, candidates), higher being better.
 
     An earlier one unless it is clearly beaten: by more than the standard error of the difference
-    over the rounds, and by a share of what is left to gain.
+    over the rounds, and by a share of what is left to gain up to the `utmost` score.
     """
     scores = np.asarray(scores, dtype=np.float64)
     means, best = scores.mean(axis=0), 0
@@ -111,8 +112,7 @@ def winner(scores: Scores) -> int:
         elif np.isfinite(means[place]):
             gains = scores[:, place] - scores[:, best]
             noise = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
-            # Scores up to 1 (shares) are told from negative errors by their sign.
-            room = 1.0 - means[best] if means[best] >= 0 else -means[best]
+            room = utmost - means[best]
             best = place if gains.mean() > CLEARLY * room + noise else best
     return best
 
@@ -188,12 +188,9 @@ def _scores(
     return np.array(finished)
 
 
-def _told(entrants: Sequence[Entrant], best: str, scores: Array, part: float) -> str:
-    metric = entrants[0].what.task.primary
-    if HIGHER_IS_BETTER[metric] and scores.min() < 0:
-        metric = "log_loss"  # what few rows are judged by
+def _told(entrants: Sequence[Entrant], best: str, scores: Array, part: float, metric: str) -> str:
     means = scores.mean(axis=0)
-    listed = "; ".join(f"{e.name} {abs(s):.5g}" for e, s in zip(entrants, means, strict=True))
+    listed = "; ".join(f"{e.name} {_figure(s)}" for e, s in zip(entrants, means, strict=True))
     several = f", {len(scores)} times from different seeds" if len(scores) > 1 else ""
     # The best figure does not win where it is better by no more than chance.
     tie = best != entrants[int(means.argmax())].name
@@ -201,6 +198,10 @@ def _told(entrants: Sequence[Entrant], best: str, scores: Array, part: float) ->
         f"Each candidate was trained for {part:.0%} of its steps{several}; {metric} on validation "
         f"was: {listed}.{f' The difference to {best} is within chance.' if tie else ''}"
     )
+
+
+def _figure(score: float) -> str:
+    return f"{abs(score):.5g}" if np.isfinite(score) else "not finite"
 
 
 def _taken(plan: Plan, best: Entrant, why: str) -> tuple[Plan, Draft, Speed]:
