@@ -115,8 +115,9 @@ def test_applicable_follows_the_kinds():
 
     assert names("text") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
-    assert names("image") == ["constant", "pictures"]
-    assert names("image", "number") == ["constant", "linear", "boosting", "pictures"]
+    assert names("image") == ["constant", "pictures", "picture_kernel"]
+    scalar = ["linear", "boosting"]
+    assert names("image", "number") == ["constant", *scalar, "pictures", "picture_kernel"]
 
 
 @pytest.mark.parametrize(("name", "case"), RUNS)
@@ -230,6 +231,7 @@ TITLES = {
     "linear": "The linear model",
     "boosting": "Gradient boosting",
     "pictures": "The linear model on picture features",
+    "picture_kernel": "The kernel model on picture features",
 }
 
 
@@ -315,7 +317,7 @@ def test_a_temperature_must_be_above_zero():
             baseline.calibrated(wrong)
 
 
-@pytest.mark.parametrize("name", ["linear", "boosting", "pictures", "constant"])
+@pytest.mark.parametrize("name", ["linear", "boosting", "pictures", "picture_kernel", "constant"])
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
     examples, schema, task = make("mixed classification 3")
     train = examples.take(examples.targets != 1)

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from fathom.baselines import fit_baseline
+from fathom.baselines import fit_baseline, picture_cache
 from fathom.baselines.base import probabilities
 from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import LARGE_CELLS, PROBE_ROWS, _quicker
+from fathom.baselines.kernel_ridge import Expansion, Landmarks, Products
 from fathom.baselines.linear import ScalarEncoder
+from fathom.baselines.picture_cache import features_of, shared_features
 from fathom.baselines.picture_features import PIXELS_PER_CHUNK, colours, describe, hog
 from fathom.baselines.recipe import SETTINGS
 from fathom.baselines.trees import Forest, from_sklearn
@@ -262,7 +266,46 @@ def accuracy(name, inputs, targets, labels):
 def test_digits_are_read_from_features():
     data = load_digits()
     pictures = (data.images * 15.9).astype(np.uint8)[:, None]
-    assert accuracy("pictures", {"digit": pictures}, data.target, "0123456789") > 0.97
+    for name in ("pictures", "picture_kernel"):
+        assert accuracy(name, {"digit": pictures}, data.target, "0123456789") > 0.97
+
+
+def test_a_kernel_with_landmarks_is_ridge_regression_on_nystroem_features():
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(5_000, 6)).astype(np.float32)
+    targets = np.column_stack([np.sin(inputs[:, 0]) * inputs[:, 1], inputs[:, 2] ** 2])
+    landmarks = Landmarks(inputs[:60], gamma=0.5)
+    weights, intercept = Products.of(landmarks, inputs, targets).solve(0.5)
+    features = Nystroem(gamma=0.5, n_components=60, random_state=0).fit(inputs[:60])
+    theirs = Ridge(alpha=0.5).fit(features.transform(inputs), targets)
+    ours = Expansion(landmarks, weights, intercept)
+    fresh = generator.normal(size=(700, 6)).astype(np.float32)
+    expected = theirs.predict(features.transform(fresh))
+    np.testing.assert_allclose(ours(fresh), expected, atol=1e-4)
+    squared = pairwise_kernels(fresh, inputs[:60], metric="rbf", gamma=0.5)
+    np.testing.assert_allclose(landmarks.kernel(fresh), squared, atol=1e-6)
+
+
+def test_pictures_are_described_once_for_all_who_ask(monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (50, 1, 12, 12), dtype=np.uint8)
+    examples = Examples({"digit": pictures}, None, np.arange(50))
+    expected = describe(pictures)
+    asked = []
+
+    def counted(block, positions=None):
+        asked.extend([] if positions is None else positions)
+        return describe(block, positions)
+
+    monkeypatch.setattr(picture_cache, "describe", counted)
+    monkeypatch.setattr(picture_cache, "MOST_CELLS", 40 * expected.shape[1])
+    rows = np.array([7, 3, 41])
+    with shared_features():
+        for _ in range(2):
+            np.testing.assert_array_equal(features_of(examples, rows), expected[rows])
+            np.testing.assert_array_equal(features_of(examples), expected)
+    # One row tells the width; ten rows are more than may be kept, and are described each time.
+    assert len(asked) == 1 + 50 + 10
+    np.testing.assert_array_equal(features_of(examples), expected)
 
 
 @pytest.mark.parametrize(("name", "least"), [("linear", 0.93), ("boosting", 0.93)])

@@ -9,6 +9,7 @@ from fathom.baselines.boosting import Boosting
 from fathom.baselines.constant import Constant
 from fathom.baselines.linear import Linear
 from fathom.baselines.per_label import PerLabel, limits_of
+from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
@@ -20,20 +21,21 @@ from fathom.core.schema import Schema, TaskName
 __all__ = ["BASELINES", "Baseline", "Limit", "applicable", "baseline_from_state", "fit_baseline"]
 
 BASELINES: Registry[type[Baseline]] = Registry("baseline")
-for _baseline in (Constant, Linear, Boosting, Pictures):
+for _baseline in (Constant, Linear, Boosting, Pictures, PictureKernel):
     BASELINES.register(_baseline.name)(_baseline)
 
 
 def applicable(schema: Schema) -> list[str]:
     """The baselines that can learn from these fields, the cheapest first.
 
-    In a mixture `linear` and `boosting` see the scalar columns, `pictures` the pictures.
+    In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
+    pictures.
     """
     names = ["constant"]
     if schema.of_kind("number", "category", "boolean", "time"):
         names += ["linear", "boosting"]
     if schema.of_kind("image"):
-        names += ["pictures"]
+        names += ["pictures", "picture_kernel"]
     return names
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from fathom.baselines.base import one_blas_thread
-from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.stored import Rows
 from fathom.data.parallel import in_order
@@ -21,12 +20,6 @@ CELLS = 7
 COLOUR_BINS = 8
 COPY_SIDE = 8
 PIXELS_PER_CHUNK = 200_000
-
-
-def describe_all(examples: Examples, positions: Array | None = None) -> Array:
-    """Features (n, D) float32 of every picture column, side by side; of all or some."""
-    blocks = [block for block in examples.inputs.values() if block.ndim == 4]
-    return np.concatenate([describe(block, positions) for block in blocks], axis=1)
 
 
 def describe(pictures: Rows, positions: Array | None = None) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fathom.baselines.base import Baseline, State, common, counted, known_targets
 from fathom.baselines.linear import fit_notes
-from fathom.baselines.picture_features import describe_all
+from fathom.baselines.picture_cache import features_of, judged_rows
 from fathom.baselines.recipe import Extent
 from fathom.baselines.rounds import Data, Weights, fit_rounds, sample_order
 from fathom.core.budget import Budget
@@ -18,6 +18,9 @@ from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
 PENALTIES = (100.0, 1000.0, 10.0)
+# The penalty is on the sum over rows: with many of them a strong one only costs time (LOG.md).
+MANY_ROWS = 20_000
+PENALTIES_OF_MANY = (100.0, 10.0)
 MOST_CELLS = 200_000_000
 
 
@@ -27,7 +30,7 @@ class _GrowingFeatures:
     def __init__(self, examples: Examples, order: Array) -> None:
         self._examples = examples
         self._order = order
-        first = describe_all(examples, order[:1])
+        first = features_of(examples, order[:1])
         self._all = np.empty((len(order), first.shape[1]), dtype=np.float32)
         self._ready = 0
         self.mean = np.zeros(first.shape[1], dtype=np.float32)
@@ -37,7 +40,7 @@ class _GrowingFeatures:
         """Features (count, D) float32."""
         if count > self._ready:
             fresh = slice(self._ready, count)
-            self._all[fresh] = describe_all(self._examples, self._order[fresh])
+            self._all[fresh] = features_of(self._examples, self._order[fresh])
             if self._ready == 0:  # the first sample settles the scale for good
                 self.mean = self._all[fresh].mean(axis=0)
                 self.scale = self._all[fresh].std(axis=0) + np.float32(0.01)
@@ -87,17 +90,18 @@ class Pictures(Baseline):
         labels = schema.labels if task_name == "classification" else ()
         targets = known_targets(train, labels)
         order = sample_order(targets, labels, numpy_generator(seed, "pictures", "rows"))
-        width = describe_all(train, np.arange(1)).shape[1]
+        width = features_of(train, np.arange(1)).shape[1]
         order = order[: MOST_CELLS // width]
         features = _GrowingFeatures(train, order)
         features(min(len(order), 2_000))
         held_out = None
         if validation is not None and validation.targets is not None and len(validation):
-            chosen = validation.sample(10_000, numpy_generator(seed, "pictures", "validation"))
-            inputs = features.standardise(describe_all(chosen))
-            held_out = (inputs, known_targets(chosen, ()))
+            rows = judged_rows(len(validation), seed)
+            inputs = features.standardise(features_of(validation, rows))
+            held_out = (inputs, validation.targets[rows])
         data = Data(features, targets[order], held_out, labels)
-        fit = fit_rounds(data, PENALTIES, budget, counted(limit))
+        penalties = PENALTIES if len(order) <= MANY_ROWS else PENALTIES_OF_MANY
+        fit = fit_rounds(data, penalties, budget, counted(limit))
         notes = fit_notes("The linear model on picture features", fit, len(train))
         return cls(
             fit.weights,
@@ -112,7 +116,7 @@ class Pictures(Baseline):
 
     def raw(self, examples: Examples) -> Array:
         """The weighted sums of features, (n, 1) or (n, K)."""
-        features = (describe_all(examples) - self.mean) / self.scale
+        features = (features_of(examples) - self.mean) / self.scale
         return self.weights.apply(features)
 
     def state(self) -> State:

@@ -14,6 +14,7 @@ TITLES = {
     "linear": "the linear model",
     "boosting": "gradient boosting",
     "pictures": "the linear model on picture features",
+    "picture_kernel": "the kernel model on picture features",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -21,6 +22,7 @@ STRENGTHS = {
     "linear": "being simpler and cheaper, and its weights can be read",
     "boosting": "being simpler and cheaper to fit",
     "pictures": "being simpler and cheaper to fit",
+    "picture_kernel": "being simpler and cheaper to fit",
 }
 
 

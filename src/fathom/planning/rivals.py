@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fathom.baselines import Baseline, Limit, applicable, fit_baseline
+from fathom.baselines.picture_cache import shared_features
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, Prediction
@@ -18,7 +19,13 @@ from fathom.tasks import selection
 # A weak baseline is a lie, so the baselines get a real share of the time.
 BASELINE_SHARE = 0.2
 # How the baselines share it. What a cheap one leaves goes to those after it.
-WEIGHTS = {"constant": 0.1, "linear": 1.0, "boosting": 4.0, "pictures": 4.0}
+WEIGHTS = {
+    "constant": 0.1,
+    "linear": 1.0,
+    "boosting": 4.0,
+    "pictures": 3.0,
+    "picture_kernel": 4.0,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float
     return selection(task.metrics(prediction, targets), task.primary, len(targets)).score
 
 
+@shared_features()
 def fit_rivals(
     prepared: Prepared,
     task: SupervisedTask,

@@ -45,6 +45,7 @@ MODEL_TITLES = {
     "linear": "Linear model",
     "boosting": "Gradient boosting",
     "pictures": "Linear model on picture features",
+    "picture_kernel": "Kernel model on picture features",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
