@@ -216,14 +216,15 @@ def tried(study, *, reports=(), state="finished"):
 def test_scores_of_a_killed_trial_do_not_count_beside_those_of_its_repetition(tmp_path):
     study = a_study(tmp_path)
     tried(study, reports=(0.5, 0.5))
+    tried(study, reports=(0.4, 0.4))
     killed, _ = tried(study, reports=(0.9, 0.9), state=None)
     again = a_study(tmp_path)
     again.recover()
     repeated, behind = tried(again, reports=(0.9, 0.9))
     assert repeated == killed
     assert behind == [False, False]
-    assert tried(again, reports=(0.6, 0.6))[1] == [True, True]
-    assert [row.scores for row in again.rows()] == [(0.5, 0.5), (0.9, 0.9), (0.6, 0.6)]
+    assert tried(again, reports=(0.6, 0.6))[1] == [False, False]  # the second of four
+    assert [row.scores[0] for row in again.rows()] == [0.5, 0.4, 0.9, 0.6]
 
 
 def test_a_trial_killed_before_its_last_word_is_ended_and_counts_once(tmp_path, monkeypatch):
@@ -243,6 +244,7 @@ def test_a_trial_killed_before_its_last_word_is_ended_and_counts_once(tmp_path, 
     fresh, _ = tried(again)
     assert fresh != again.rows()[1].settings  # nothing waits to be tried again
     assert [row.state for row in again.rows()] == ["finished"] * 3
+    assert {trial.state.name for trial in again._study.get_trials()} == {"COMPLETE"}
 
 
 def test_the_default_is_known_by_its_mark_and_outlives_a_kill(tmp_path):
