@@ -16,8 +16,9 @@ from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import LARGE_CELLS, PROBE_ROWS, _quicker
 from fathom.baselines.kernel_ridge import Expansion, Landmarks, Products
 from fathom.baselines.linear import ScalarEncoder
-from fathom.baselines.picture_cache import features_of, shared_features
+from fathom.baselines.picture_cache import features_of, made_once, shared_features
 from fathom.baselines.picture_features import PIXELS_PER_CHUNK, colours, describe, hog
+from fathom.baselines.picture_reduction import Reduction
 from fathom.baselines.recipe import SETTINGS
 from fathom.baselines.trees import Forest, from_sklearn
 from fathom.core.budget import Budget
@@ -306,6 +307,18 @@ def test_pictures_are_described_once_for_all_who_ask(monkeypatch):
     # One row tells the width; ten rows are more than may be kept, and are described each time.
     assert len(asked) == 1 + 50 + 10
     np.testing.assert_array_equal(features_of(examples), expected)
+
+
+def test_components_of_the_same_pictures_are_learned_once_for_all_labels():
+    pictures = np.random.default_rng(0).integers(0, 256, (50, 1, 12, 12), dtype=np.uint8)
+    first = Examples({"digit": pictures}, np.zeros(50), np.arange(50))
+    second = Examples({"digit": pictures}, np.ones(50), np.arange(50))
+    rows, others = np.arange(40), np.arange(10, 50)
+    with shared_features():
+        learned = made_once(Reduction.learn, first, rows)
+        assert made_once(Reduction.learn, second, rows) is learned
+        assert made_once(Reduction.learn, second, others) is not learned
+    assert made_once(Reduction.learn, first, rows) is not learned
 
 
 @pytest.mark.parametrize(("name", "least"), [("linear", 0.93), ("boosting", 0.93)])

@@ -5,9 +5,10 @@ What is kept is bounded; pictures beyond the bound are described anew whenever t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.core.stored import Rows
+
+T = TypeVar("T")
 
 MOST_CELLS = 100_000_000
 ROWS_AT_ONCE = 4_096
@@ -59,16 +62,31 @@ class _Kept:
 
 
 _SHARED: ContextVar[dict[int, _Kept] | None] = ContextVar("shared picture features", default=None)
+_MADE: ContextVar[dict[Hashable, Any] | None] = ContextVar("made of shared features", default=None)
 
 
 @contextmanager
 def shared_features() -> Iterator[None]:
     """Within this context the features of a block of pictures are kept for whoever asks next."""
-    token = _SHARED.set({})
+    kept, made = _SHARED.set({}), _MADE.set({})
     try:
         yield
     finally:
-        _SHARED.reset(token)
+        _SHARED.reset(kept)
+        _MADE.reset(made)
+
+
+def made_once(make: Callable[[Examples, Array], T], examples: Examples, positions: Array) -> T:
+    """What `make` makes of some examples' pictures alone; within `shared_features` made once."""
+    made, shared = _MADE.get(), _SHARED.get()
+    if made is None or shared is None:
+        return make(examples, positions)
+    blocks = [id(block) for block in examples.inputs.values() if block.ndim == 4]
+    key = (make, *blocks, positions.tobytes())
+    if key not in made:
+        made[key] = make(examples, positions)
+    # Only blocks that are held keep their identity.
+    return cast(T, made[key] if all(block in shared for block in blocks) else made.pop(key))
 
 
 def features_of(examples: Examples, positions: Array | None = None) -> Array:

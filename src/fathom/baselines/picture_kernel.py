@@ -19,7 +19,7 @@ from fathom.baselines.base import (
 )
 from fathom.baselines.kernel_ridge import Expansion, Landmarks
 from fathom.baselines.kernel_rounds import Rounds
-from fathom.baselines.picture_cache import judged_rows
+from fathom.baselines.picture_cache import judged_rows, made_once
 from fathom.baselines.picture_reduction import LEARNED_ON, Reduction
 from fathom.baselines.recipe import Extent
 from fathom.baselines.rounds import sample_order
@@ -67,7 +67,9 @@ class PictureKernel(Baseline):
         order = sample_order(
             known_targets(train, labels), labels, numpy_generator(seed, "pictures", "rows")
         )
-        reduction = Reduction.learn(train, order[:LEARNED_ON])
+        # Drawn without regard to targets: the same for each of several labels.
+        drawn = numpy_generator(seed, "pictures", "reduction").permutation(len(train))
+        reduction = made_once(Reduction.learn, train, drawn[:LEARNED_ON])
         order = order[: MOST_CELLS // reduction.components.shape[1]]
         rounds = Rounds(train, order, labels, reduction, _judged(reduction, validation, seed))
         rounds.run(budget, counted(limit))
