@@ -108,7 +108,7 @@ def _with_interval(record: Record) -> str:
 
 
 def _labelled(label: str, text: str) -> str:
-    return f"{label:<{_LABEL}}{text}"
+    return f"{label + ' ':<{_LABEL}}{text}"
 
 
 def _time(story: Story) -> str:
