@@ -7,6 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
@@ -20,6 +21,7 @@ from fathom.planning.race import COMFORT, _allowed, _course, _scores, race, winn
 from fathom.planning.racers import called, racers
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
+from fathom.planning.trial import Trial
 
 
 @cache
@@ -134,3 +136,29 @@ def test_without_time_there_is_no_race():
     before, after, _ = raced(0.01)
     assert after.network == before.network
     assert "no time to try others" in after.why["network.family"]
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_what_the_probe_has_found_survives_the_race(monkeypatch, best):
+    request = make_request("breast-cancer", {}, budget_seconds=600.0)
+    prepared = breast_cancer()[1]
+
+    def probed(what, plan, draft, budget, progress):
+        training = changed(plan.training, threads=1, channels_last=True)
+        return Speed(1e-3, 1e-6, unsteady=False), changed(plan, training=training)
+
+    tried = []
+
+    def trial(what, *, steps, watcher):
+        assert what.training.channels_last  # all candidates run in what was found
+        tried.append(what.network)
+        place = [type(n) for n in dict.fromkeys(tried)].index(type(what.network))
+        return Trial(0.9 if place == best else 0.5, steps, 0.0)
+
+    monkeypatch.setattr("fathom.planning.resolve.probe", probed)
+    monkeypatch.setattr(racing, "run_trial", trial)
+    plan = resolve(request, prepared, {}, Budget(600), Silent())
+    assert len(set(tried)) > 1
+    assert isinstance(plan.network, (MlpSpec, TabmSpec)[best])
+    assert plan.training.threads == 1
+    assert plan.training.channels_last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from dataclasses import replace as renewed
 from math import ceil
 
@@ -73,123 +74,184 @@ def supervised(plan: Plan, prepared: Prepared, device: str) -> Supervised:
     )
 
 
+@dataclass(frozen=True)
+class Resolving:
+    """A plan on its way, and what every step of the way needs."""
+
+    request: Request
+    prepared: Prepared
+    limits: Mapping[str, Limit]
+    budget: Budget
+    progress: Progress
+
+    def what(self, plan: Plan) -> Supervised:
+        """The fit that the plan describes as it stands."""
+        return supervised(plan, self.prepared, self.request.device)
+
+    def training_seconds(self, plan: Plan) -> float:
+        """What is left for training once measuring and the report have their time."""
+        after = plan.seconds["evidence"] + plan.seconds["report"]
+        return self.budget.remaining - after - MARGIN * self.budget.seconds
+
+    def begun(self, draft: Draft) -> Plan:
+        """The draft as a plan, before anything is timed."""
+        request, prepared = self.request, self.prepared
+        return Plan(
+            name=request.name,
+            seed=request.seed,
+            data=data_plan(
+                request,
+                target=target_columns(prepared.schema),
+                task=prepared.schema.task,
+                rows=len(prepared.raw.table),
+                digest=prepared.raw.digest,
+                near_duplicates=prepared.near_searched,
+            ),
+            task=draft.task,
+            network=draft.network,
+            training=draft.training,
+            augmentation=draft.augmentation,
+            inference=draft.inference,
+            baselines=dict(self.limits),
+            evidence=dict(SAMPLES),
+            budget_seconds=None if request.steps else request.budget_seconds,
+            seconds={"evidence": EVIDENCE_LEAST, "report": REPORT_SECONDS},
+            environment=describe_environment(request.device),
+            why=draft.why,
+        )
+
+    def timed(self, plan: Plan, draft: Draft) -> tuple[Plan, Speed]:
+        """The plan with what the probe and the trial of flips have found, and its speed."""
+        speed, plan = probe(self.what(plan), plan, draft, self.budget, self.progress)
+        plan = _set_evidence_aside(plan, self.prepared, speed, self.budget)
+        self.check(plan, speed)
+        if draft.may_flip:
+            plan = flips_allowed(self.what(plan), plan, speed, self.training_seconds(plan))
+        return plan, speed
+
+    def raced(self, plan: Plan, draft: Draft, speed: Speed) -> tuple[Plan, Draft, Speed]:
+        """The plan with the network that is best on validation among a few."""
+        field = racers(self.request, self.prepared, draft)
+        # The fit of the plan as it is now: the candidates run in what the probe has found.
+        what, seconds = self.what(plan), self.training_seconds(plan)
+        plan, draft, speed = race(
+            field, what, plan, speed=speed, seconds=seconds, progress=self.progress
+        )
+        return _set_evidence_aside(plan, self.prepared, speed, self.budget), draft, speed
+
+    def searched(self, plan: Plan, draft: Draft, terms: Terms) -> Plan:
+        """Try other settings than this plan's, then resolve anew with those that were best."""
+        searching = Searching(
+            self.request,
+            self.prepared,
+            plan=plan,
+            draft=draft,
+            what_of=self.what,
+            terms=terms,
+            progress=self.progress,
+        )
+        found = searching.run(self.budget)
+        settings, why = dict(found.settings), dict(found.why)
+        if draft.may_flip:  # that was looked at once, and need not be again
+            settings["augmentation.flip"] = plan.augmentation.flip
+            why |= {k: v for k, v in plan.why.items() if k == "augmentation.flip"}
+        chosen = renewed(self.request, tune=None, settings={**self.request.settings, **settings})
+        resolved = renewed(self, request=chosen).resolved(racing=False)
+        return replace(resolved, why=resolved.why | why)
+
+    def check(self, plan: Plan, speed: Speed) -> None:
+        """Raise BudgetError where too little time is left to train, saying what is needed."""
+        budget, validation = self.budget, self.what(plan).validation
+        validating = VALIDATIONS_LEAST * len(validation) * speed.predict_seconds
+        least = LEAST_STEPS * speed.step_seconds + validating
+        if self.training_seconds(plan) >= least:
+            return
+        # What comes before training takes a share that grows with the budget.
+        after = plan.seconds["evidence"] + plan.seconds["report"]
+        needed = ceil((budget.elapsed + after + least) / (1 - MARGIN - SHARES_BEFORE))
+        raise BudgetError(
+            f"The budget of {format_duration(budget.seconds)} is too small for this data: "
+            f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing "
+            "of steps, and what is left does not suffice to train and measure. "
+            f"Give --budget {needed}s."
+        )
+
+    def stretched(self, plan: Plan, draft: Draft, speed: Speed) -> Plan:
+        """Fix the steps: as many as time allows, and no more epochs than the data is good for."""
+        self.check(plan, speed)
+        validation = len(self.what(plan).validation) * speed.predict_seconds
+        seconds = self.training_seconds(plan)
+        validations = int(
+            np.clip(
+                VALIDATION_SHARE * seconds / max(validation, 1e-6),
+                VALIDATIONS_LEAST,
+                VALIDATIONS_MOST,
+            )
+        )
+        affordable = (seconds - validations * validation) / speed.step_seconds
+        rows = len(self.prepared.examples["train"])
+        per_epoch = max(1, rows // plan.training.batch_size)
+        useful = _useful_steps(plan, draft, rows)
+        steps = max(LEAST_STEPS, int(min(affordable, useful)))
+        epochs = steps / per_epoch
+        why = (
+            f"{format_duration(seconds)} are left for training and a step takes "
+            f"{1000 * speed.step_seconds:.1f} ms, which makes {epochs:.1f} epochs."
+            if affordable <= useful
+            else f"{draft.most_epochs} epochs are as many as {rows:,} examples are good for; "
+            f"the time would allow {affordable / per_epoch:.0f}."
+        )
+        told = {"before": round(self.budget.elapsed, 2), "training": round(seconds, 2)}
+        plan = replace(plan, seconds=told | plan.seconds)
+        return _with_steps(
+            plan, draft, steps, why, most=useful, speed=speed, validations=validations
+        )
+
+    def resolved(self, *, racing: bool = True) -> Plan:
+        """The plan; without `racing` its family of networks stands."""
+        request = self.request
+        draft = make_draft(request, self.prepared)
+        plan = self.begun(draft)
+        if request.steps is not None:
+            plan = _with_steps(plan, draft, request.steps, "was asked for")
+            if request.tune is None:
+                return plan
+            return self.searched(plan, draft, terms_for_steps(request.steps, request.tune))
+        plan, speed = self.timed(plan, draft)
+        if racing and request.tune is None:
+            plan, draft, speed = self.raced(plan, draft, speed)
+        plan = _set_views_aside(plan, self.prepared, speed, self.budget)
+        if request.tune is not None:
+            terms = terms_for_time(
+                self.training_seconds(plan),
+                trials=request.tune,
+                step_seconds=speed.step_seconds,
+                useful=_useful_steps(plan, draft, len(self.prepared.examples["train"])),
+            )
+            return self.searched(plan, draft, terms)
+        plan = self.stretched(plan, draft, speed)
+        if speed.unsteady and plan.training.steps < plan.training.most_steps:
+            self.progress.say(
+                "Something else is using this machine: training steps take unevenly long, and "
+                "less will be trained in the time."
+            )
+        return plan
+
+
 def resolve(
     request: Request,
     prepared: Prepared,
     limits: Mapping[str, Limit],
     budget: Budget,
     progress: Progress,
-    *,
-    racing: bool = True,
 ) -> Plan:
     """The plan that uses what is left of the budget; with `request.steps` nothing is timed.
 
-    Families of networks race, unless a search tries them (`racing` off: it has done so). Raises
-    BudgetError where too little time is left to train, saying what would be needed.
+    Families of networks race, or a search tries them. Raises BudgetError where too little time is
+    left to train, saying what would be needed.
     """
     progress.stage("planning")
-    draft = make_draft(request, prepared)
-    plan = _plan(request, prepared, limits, draft, budget)
-    if request.steps is not None:
-        plan = _with_steps(plan, draft, request.steps, "was asked for")
-        if request.tune is None:
-            return plan
-        terms = terms_for_steps(request.steps, request.tune)
-        return _search(
-            request, prepared, limits, budget, progress, plan=plan, draft=draft, terms=terms
-        )
-    what = supervised(plan, prepared, request.device)
-    speed, plan = probe(what, plan, draft, budget, progress)
-    plan = _set_evidence_aside(plan, prepared, speed, budget)
-    _check(budget, plan, what, speed)
-    if draft.may_flip:
-        what = supervised(plan, prepared, request.device)
-        plan = flips_allowed(what, plan, speed, _time_for_training(budget, plan))
-    if racing and request.tune is None:
-        field = racers(request, prepared, draft)
-        time = _time_for_training(budget, plan)
-        plan, draft, speed = race(field, what, plan, speed=speed, seconds=time, progress=progress)
-        plan = _set_evidence_aside(plan, prepared, speed, budget)
-    plan = _set_views_aside(plan, prepared, speed, budget)
-    if request.tune is not None:
-        terms = terms_for_time(
-            _time_for_training(budget, plan),
-            trials=request.tune,
-            step_seconds=speed.step_seconds,
-            useful=_useful_steps(plan, draft, len(what.train)),
-        )
-        return _search(
-            request, prepared, limits, budget, progress, plan=plan, draft=draft, terms=terms
-        )
-    plan = _stretch(plan, draft, what, speed, budget)
-    if speed.unsteady and plan.training.steps < plan.training.most_steps:
-        progress.say(
-            "Something else is using this machine: training steps take unevenly long, and less "
-            "will be trained in the time."
-        )
-    return plan
-
-
-def _search(
-    request: Request,
-    prepared: Prepared,
-    limits: Mapping[str, Limit],
-    budget: Budget,
-    progress: Progress,
-    *,
-    plan: Plan,
-    draft: Draft,
-    terms: Terms,
-) -> Plan:
-    """Try other settings than this plan's, then resolve anew with those that were best."""
-
-    def what_of(plan: Plan) -> Supervised:
-        return supervised(plan, prepared, request.device)
-
-    searching = Searching(
-        request, prepared, plan=plan, draft=draft, what_of=what_of, terms=terms, progress=progress
-    )
-    found = searching.run(budget)
-    settings, why = dict(found.settings), dict(found.why)
-    if draft.may_flip:  # that was looked at once, and need not be again
-        settings["augmentation.flip"] = plan.augmentation.flip
-        why |= {k: v for k, v in plan.why.items() if k == "augmentation.flip"}
-    chosen = renewed(request, tune=None, settings={**request.settings, **settings})
-    resolved = resolve(chosen, prepared, limits, budget, progress, racing=False)
-    return replace(resolved, why=resolved.why | why)
-
-
-def _plan(
-    request: Request,
-    prepared: Prepared,
-    limits: Mapping[str, Limit],
-    draft: Draft,
-    budget: Budget,
-) -> Plan:
-    """The draft as a plan, before it is timed."""
-    return Plan(
-        name=request.name,
-        seed=request.seed,
-        data=data_plan(
-            request,
-            target=target_columns(prepared.schema),
-            task=prepared.schema.task,
-            rows=len(prepared.raw.table),
-            digest=prepared.raw.digest,
-            near_duplicates=prepared.near_searched,
-        ),
-        task=draft.task,
-        network=draft.network,
-        training=draft.training,
-        augmentation=draft.augmentation,
-        inference=draft.inference,
-        baselines=dict(limits),
-        evidence=dict(SAMPLES),
-        budget_seconds=None if request.steps else request.budget_seconds,
-        seconds={"evidence": EVIDENCE_LEAST, "report": REPORT_SECONDS},
-        environment=describe_environment(request.device),
-        why=draft.why,
-    )
+    return Resolving(request, prepared, limits, budget, progress).resolved()
 
 
 def target_columns(schema: Schema) -> str | tuple[str, ...]:
@@ -197,11 +259,6 @@ def target_columns(schema: Schema) -> str | tuple[str, ...]:
     reading = schema.label_reading
     several = reading is not None and len(reading.columns) > 1
     return reading.columns if reading is not None and several else schema.target.name
-
-
-def _time_for_training(budget: Budget, plan: Plan) -> float:
-    after = plan.seconds["evidence"] + plan.seconds["report"]
-    return budget.remaining - after - MARGIN * budget.seconds
 
 
 def _set_evidence_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
@@ -238,55 +295,9 @@ def _set_views_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budge
     )
 
 
-def _check(budget: Budget, plan: Plan, what: Supervised, speed: Speed) -> None:
-    validating = VALIDATIONS_LEAST * len(what.validation) * speed.predict_seconds
-    least = LEAST_STEPS * speed.step_seconds + validating
-    available = _time_for_training(budget, plan)
-    if available < least:
-        # What comes before training takes a share that grows with the budget.
-        after = plan.seconds["evidence"] + plan.seconds["report"]
-        needed = ceil((budget.elapsed + after + least) / (1 - MARGIN - SHARES_BEFORE))
-        raise BudgetError(
-            f"The budget of {format_duration(budget.seconds)} is too small for this data: "
-            f"{format_duration(budget.elapsed)} went into reading it, the baselines and the timing "
-            "of steps, and what is left does not suffice to train and measure. "
-            f"Give --budget {needed}s."
-        )
-
-
 def _useful_steps(plan: Plan, draft: Draft, rows: int) -> int:
     """As many steps as `rows` training examples are good for."""
     return draft.most_epochs * max(1, rows // plan.training.batch_size)
-
-
-def _stretch(plan: Plan, draft: Draft, what: Supervised, speed: Speed, budget: Budget) -> Plan:
-    """Fix the steps: as many as the time allows, and no more epochs than the data is good for."""
-    _check(budget, plan, what, speed)
-    validation = len(what.validation) * speed.predict_seconds
-    seconds = _time_for_training(budget, plan)
-    validations = int(
-        np.clip(
-            VALIDATION_SHARE * seconds / max(validation, 1e-6),
-            VALIDATIONS_LEAST,
-            VALIDATIONS_MOST,
-        )
-    )
-    affordable = (seconds - validations * validation) / speed.step_seconds
-    rows = len(what.train)
-    per_epoch = max(1, rows // plan.training.batch_size)
-    useful = _useful_steps(plan, draft, rows)
-    steps = max(LEAST_STEPS, int(min(affordable, useful)))
-    epochs = steps / per_epoch
-    why = (
-        f"{format_duration(seconds)} are left for training and a step takes "
-        f"{1000 * speed.step_seconds:.1f} ms, which makes {epochs:.1f} epochs."
-        if affordable <= useful
-        else f"{draft.most_epochs} epochs are as many as {rows:,} examples are good for; "
-        f"the time would allow {affordable / per_epoch:.0f}."
-    )
-    told = {"before": round(budget.elapsed, 2), "training": round(seconds, 2)}
-    plan = replace(plan, seconds=told | plan.seconds)
-    return _with_steps(plan, draft, steps, why, most=useful, speed=speed, validations=validations)
 
 
 def _with_steps(

@@ -91,10 +91,11 @@ def run_trial(
 
 
 def short(training: TrainingSpec, steps: int) -> TrainingSpec:
-    """The same training within `steps` steps, never more of them."""
+    """The same training within `steps` steps, never more of them, and never compiled anew."""
     return changed(
         training,
         steps=steps,
+        compile=False,
         most_steps=0,
         warmup_steps=int(WARMUP_SHARE * steps),
         validate_every=max(1, steps // VALIDATIONS),
