@@ -62,6 +62,11 @@ def new_folder(root: Path, name: str) -> Path:
             return folder
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a run was begun in the folder."""
+    return (folder / REQUEST).is_file()
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the run came to its report."""
     return (folder / REPORT).exists()

@@ -12,11 +12,12 @@ from typing import Any
 
 from fathom import folders
 from fathom.core.budget import Budget
-from fathom.core.errors import FathomError, InterruptedRunError, PlanError
+from fathom.core.errors import BudgetError, FathomError, InterruptedRunError, PlanError
 from fathom.core.files import read_json, write_json
 from fathom.data.formats.memory import run_name
 from fathom.planning.plan import load_plan
 from fathom.planning.request import Asked, Request, asked_of, make_request, repeat_request
+from fathom.planning.study import check_storage
 from fathom.tracking import check_tracker
 
 
@@ -78,10 +79,13 @@ def open_job(
     request = replace(request, name=folders.safe_name(name or _default_name(source)))
     asked = asked_of(request, plan_file)
     found = _interrupted(root, request.name, asked) if resume else None
+    planned = found is not None and (found / folders.PLAN).exists()
+    if request.tune_storage is not None and not planned:
+        check_storage(request.tune_storage)
     folder = found or folders.new_folder(root, request.name)
     if found is None:
         write_json(folder / folders.REQUEST, asked)
-    elif (folder / folders.PLAN).exists():
+    elif planned:
         # The plan of the interrupted run decides; data that lay in memory is handed in again.
         plan_file = folder / folders.PLAN
         request = replace(
@@ -102,6 +106,11 @@ def accounting(job: Job) -> Iterator[None]:
             f"Stopped. What was done is saved in {job.folder}: "
             "give the same command with --resume to go on."
         ) from None
+    except BudgetError as error:
+        _remove_unbegun(job.folder)
+        if not (job.folder / folders.TUNING_DATABASE).exists():
+            raise
+        raise BudgetError(f"{error} With --resume the trials so far are kept.") from None
     except FathomError:
         _remove_unbegun(job.folder)
         raise
@@ -146,6 +155,8 @@ def _plan_file(source: object) -> Path | None:
     if not isinstance(source, str | Path):
         return None
     path = Path(source)
+    if folders.is_run(path) and (path / folders.PLAN).exists():
+        return path / folders.PLAN
     return path if path.suffix in {".yaml", ".yml"} and path.is_file() else None
 
 

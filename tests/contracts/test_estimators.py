@@ -134,6 +134,28 @@ def test_plan_keys_are_checked(iris):
         fathom.FathomClassifier(steps=FEW, optimizer="adamm").fit(*iris)
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"steps": 0}, "^steps is 0"),
+        ({"steps": -3}, "^steps is -3"),
+        ({"steps": 2.5}, "^steps is 2.5"),
+        ({"steps": "many"}, "^steps is 'many'"),
+        ({"settings": ["a"]}, "^settings is"),
+    ],
+)
+def test_parameters_are_refused_by_their_own_names(iris, options, named):
+    with pytest.raises(ValueError, match=named):
+        fathom.FathomClassifier(**{"steps": FEW} | options).fit(*iris)
+
+
+def test_columns_of_one_name_are_refused():
+    frame = pd.DataFrame(np.zeros((60, 2)), columns=["a", "a"])
+    for same in (frame, frame.astype(str)):
+        with pytest.raises(ValueError, match="more than one column named 'a'"):
+            fathom.FathomClassifier(steps=FEW).fit(same, np.arange(60) % 2)
+
+
 def test_a_pickle_holds_no_network_and_no_code(people, classifier):
     frame, _ = people
     content = pickle.dumps(classifier)

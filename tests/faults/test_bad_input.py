@@ -12,6 +12,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fathom.core.budget import Budget
+from fathom.core.errors import PlanError
+from fathom.core.progress import Silent
+from fathom.planning.plan import to_yaml
+from fathom.planning.prepare import prepare
+from fathom.planning.request import make_request
+from fathom.planning.resolve import resolve
+
 ROWS = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
 TABLE = "age,visits,churn\n" + ROWS + "\n"
 
@@ -159,6 +167,81 @@ def test_mistake_gets_one_sentence_and_exit_code_2(case, command):
     assert named in errors[0]
     assert "Traceback" not in outcome.err + outcome.out
     assert not any(Path("runs").glob("*")) if Path("runs").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("network.depht=3", "'network.depth'"),
+        ("network.depth=x", "network.depth is 'x': it must be a whole number."),
+        ("optimizer.betas=[0.9,x]", "training.optimizer.betas[1] is 'x': it must be a number."),
+        ("normalization=leyer", "network.normalization is 'leyer': it must be "),
+        ("schedule=linaer", "it must be 'linear' or 'cosine' or 'constant'."),
+        ("optimizer=adamm", "'adamm'"),
+        ("network=mpl", "'mlp'"),
+        ("rest_learning_rate=x", "it must be a number or null."),
+    ],
+)
+def test_a_setting_is_refused_before_any_data_is_read(command, setting, told):
+    outcome = command("fit", "nowhere.csv", "--target", "y", "--set", setting)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert "nowhere" not in outcome.err
+    assert not list(Path("runs").iterdir()) if Path("runs").exists() else True
+
+
+def test_a_setting_that_some_network_has_is_no_mistake_yet():
+    settings = {"members": 4, "network.family": "tabm", "optimizer": "sgd", "learning_rate": "1e-2"}
+    make_request("wine", settings)
+    for key, value in (("patch", 4), ("widths", [8, 16]), ("stem", 2), ("stem", "patch")):
+        make_request("wine", {key: value})
+    with pytest.raises(PlanError, match="patch"):
+        make_request("wine", {"network": "mlp", "patch": 4})
+
+
+def test_words_that_no_request_has():
+    with pytest.raises(PlanError, match=r"no task 'regresion'.*Did you mean 'regression'"):
+        make_request("wine", {}, task="regresion")
+    with pytest.raises(PlanError, match="settings is"):
+        make_request("wine", ["network.depth"])
+    with pytest.raises(PlanError, match="'red' is given twice"):
+        make_request("wine", {}, target=("red", "round", "red"))
+
+
+def test_a_run_folder_is_repeated_and_never_taken_for_pictures(command):
+    assert command("fit", "wine", "--steps", "5").code == 0
+    assert command("fit", "runs/wine").code == 0
+    weights = "bundle/model.safetensors"
+    assert Path("runs/wine", weights).read_bytes() == Path("runs/wine-2", weights).read_bytes()
+    looked = command("inspect", "runs/wine")
+    assert looked.code == 2
+    assert "runs/wine/plan.yaml" in looked.err
+    Path("runs/wine/plan.yaml").unlink()
+    assert "is a run folder" in command("fit", "runs/wine").err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("seed: 0", "seed: zero", "seed is 'zero': it must be a whole number."),
+        ("depth: 2", "depth: [2", "is no YAML"),
+    ],
+)
+def test_a_plan_that_was_edited_wrongly_is_named(command, old, new, told):
+    make = resolve(
+        request := make_request("wine", {"network.depth": 2}, steps=5),
+        prepare(request, Budget(60.0), Silent()),
+        {},
+        Budget(60.0),
+        Silent(),
+    )
+    text = to_yaml(make)
+    assert old in text
+    Path("plan.yaml").write_text(text.replace(old, new))
+    outcome = command("fit", "plan.yaml")
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert "plan.yaml" in outcome.err
 
 
 def test_a_learning_rate_that_blows_up_is_named(command):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
-from fathom.core.errors import InterruptedRunError, MissingExtraError, PlanError
+from fathom.core.errors import BudgetError, InterruptedRunError, MissingExtraError, PlanError
 from fathom.core.files import read_json
 from fathom.core.progress import Silent
 from fathom.core.urls import without_password
@@ -21,8 +22,8 @@ from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve, supervised
 from fathom.planning.search import TUNING, Searching, terms_for_steps, terms_for_time
 from fathom.planning.search_space import Dimension, families, space
-from fathom.planning.study import Study, suggested
-from fathom.planning.trials import Search, records
+from fathom.planning.study import TUNING_DATABASE, Study, check_storage, suggested
+from fathom.planning.trials import Search, TrialRow, records
 from fathom.report.figures import draw
 
 pytest.importorskip("optuna")
@@ -121,8 +122,9 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_happened(
 
 def test_two_machines_share_a_study(searched, prepared, tmp_path):
     storage = f"sqlite:///{tmp_path}/shared.sqlite3"
+    silent = Silent()
     plans = [
-        resolved(asked(tmp_path / name, tune=tune, tune_storage=storage), prepared)
+        resolved(asked(tmp_path / name, tune=tune, tune_storage=storage), prepared, silent)
         for name, tune in (("one", 2), ("two", TRIALS), ("three", TRIALS))
     ]
     one, two, three = (told(tmp_path / name) for name in ("one", "two", "three"))
@@ -131,6 +133,9 @@ def test_two_machines_share_a_study(searched, prepared, tmp_path):
     assert three.trials == two.trials  # there was nothing left to do
     assert plans[1].network == plans[2].network
     assert two.storage == storage
+    joined = [sentence for sentence in silent.sentences if "already" in sentence]
+    assert [sentence.split(" trials")[0] for sentence in joined] == ["2 of 4", "4 of 4"]
+    assert f"{one.steps} steps" in joined[0]
 
 
 def test_a_search_keeps_to_its_share_of_the_time(prepared, tmp_path):
@@ -179,6 +184,66 @@ def test_enough_trials_tell_what_mattered(prepared, tmp_path):
 def test_a_database_that_cannot_be_used_is_one_sentence(prepared, tmp_path, storage, named):
     with pytest.raises(PlanError, match=named):
         resolved(asked(tmp_path, tune_storage=storage), prepared)
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("psycopg2", "psycopg2-binary"),
+        ("MySQLdb", "mysqlclient"),
+        ("oracledb", "oracledb"),
+        (None,) * 2,
+    ],
+)
+def test_a_database_without_its_driver_is_one_sentence(tmp_path, monkeypatch, module, package):
+    import optuna
+
+    def get_storage(url):  # as Optuna does
+        try:
+            raise ModuleNotFoundError("no module", name=module)
+        except ModuleNotFoundError as error:
+            raise ImportError("Failed to import DB access module") from error
+
+    monkeypatch.setattr(optuna.storages, "get_storage", get_storage)
+    url = "postgresql://me:secret@nohost/studies"
+    with pytest.raises(PlanError, match="driver") as refused:
+        check_storage(url)
+    assert "secret" not in str(refused.value)
+    assert (f"pip install '{package}'" if package else "URL names") in str(refused.value)
+
+
+def test_a_database_is_tried_before_any_data_is_read(command):
+    outcome = command(
+        *("fit", "nowhere.csv", "--target", "y", "--tune", "2"),
+        *("--tune-storage", "sqlite:////no/such/folder/x.sqlite3"),
+    )
+    assert outcome.code == 2
+    assert "database" in outcome.err
+    assert not list(Path("runs").iterdir())
+
+
+def test_a_budget_that_the_search_used_up_says_that_the_trials_are_kept(command, monkeypatch):
+    def too_small(request, *arguments, **options):
+        a_study(request.folder)  # as a search leaves its trials
+        (request.folder / "trials.sqlite3").rename(request.folder / TUNING_DATABASE)
+        raise BudgetError("Too small. Give --budget 68s.")
+
+    monkeypatch.setattr("fathom.pipeline.resolve", too_small)
+    outcome = command("fit", "wine", "--tune", "2", "--budget", "30s")
+    assert outcome.code == 2
+    assert "68s. With --resume" in outcome.err
+
+
+def test_what_ended_early_is_not_compared_in_silence():
+    def row(number, state, score, steps, **options):
+        return TrialRow(number, {"network.depth": 2}, state, score, (score,), steps, 1.0, **options)
+
+    rows = (row(0, "ended early", -0.6, 10, default=True), row(1, "finished", -0.3, 79))
+    found = Search("s", "", "log_loss", 79, 2, {"network.depth": "1 to 4"}, rows, 1, {})
+    cut = "the default reached log loss 0.6 (ended early, after 10 of 79 steps)."
+    assert cut in records(found)[0].sentence
+    reached = Searching._won(None, found, found.space).why["network.depth"]
+    assert "the default reached 0.6 (ended early, after 10 of 79 steps)" in reached
 
 
 def test_options_that_do_not_fit(monkeypatch):

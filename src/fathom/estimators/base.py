@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +82,16 @@ class FathomEstimator(BaseEstimator):
                 f"validation_fraction is {self.validation_fraction}: it must be at least 0 and "
                 "below 1."
             )
+        steps = None if isinstance(self.steps, str) and self.steps == "auto" else self.steps
+        if steps is not None and not (_is_whole(steps) and steps >= 1):
+            raise ValueError(
+                f"steps is {steps!r}: it must be a whole number of at least 1, or 'auto'."
+            )
+        if not isinstance(self.settings, Mapping | None):
+            raise PlanError(
+                f"settings is {self.settings!r}: it must map plan keys to values, such as "
+                '{"network.depth": 4}.'
+            )
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         table, kinds = table_of(self, inputs, reset=True)
         with told(self.verbose) as progress:
@@ -92,7 +103,7 @@ class FathomEstimator(BaseEstimator):
                 task=self._task,
                 kinds=kinds,
                 settings=self._settings(),
-                steps=None if self.steps == "auto" else int(self.steps),
+                steps=None if steps is None else int(steps),
                 seed=seed,
                 device=choose_device(self.device),
                 progress=progress,
@@ -131,6 +142,10 @@ class FathomEstimator(BaseEstimator):
         super().__setstate__(state)
         if bundle is not None:
             self.model_ = unpack(bundle, _device_here(self.device))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _device_here(wanted: str) -> str:

@@ -21,7 +21,8 @@ class FathomClassifier(ClassifierMixin, FathomEstimator):
     Parameters
     ----------
     network : str, default="auto"
-        The family of networks: "mlp", "convnet" …; by default the one that suits the data.
+        The family of networks: "mlp", "tabm", "convnet" or "vit". By default an mlp for tables and
+        a convnet for pictures; the race of families that `fathom.fit` holds needs a clock.
     steps : int or "auto", default="auto"
         How many optimizer steps to train. By default as many as this many rows are good for. No
         clock is looked at: the same data and `random_state` give the same weights.

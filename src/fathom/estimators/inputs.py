@@ -26,6 +26,7 @@ def table_of(estimator: Any, inputs: Any, *, reset: bool) -> tuple[Table, dict[s
     `feature_names_in_`; without it they are checked. Raises ValueError and TypeError as
     scikit-learn's own estimators do.
     """
+    _refuse_equal_names(inputs)
     if isinstance(inputs, np.ndarray) and inputs.ndim in (3, 4):
         return _pictures(estimator, inputs, reset=reset)
     if _is_mixed(inputs):
@@ -42,6 +43,7 @@ def validated(estimator: Any, inputs: Any, targets: Any, **options: Any) -> tupl
 
     scikit-learn has sentences of its own for rows that are too few or of unequal number.
     """
+    _refuse_equal_names(inputs)
     if _is_pictures(inputs) or _is_mixed(inputs):
         from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
@@ -61,6 +63,14 @@ def target_name(table: Table) -> str:
     while name in table:
         name += "_"
     return name
+
+
+def _refuse_equal_names(inputs: Any) -> None:
+    if isinstance(inputs, pd.DataFrame) and not inputs.columns.is_unique:
+        twice = ", ".join(repr(name) for name in inputs.columns[inputs.columns.duplicated()])
+        raise ValueError(
+            f"X has more than one column named {twice}: give every column a name of its own."
+        )
 
 
 def _is_pictures(inputs: Any) -> bool:

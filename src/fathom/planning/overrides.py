@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import yaml
@@ -19,6 +20,17 @@ ALIASES = {
     "weight_decay": "training.optimizer.weight_decay",
     "momentum": "training.optimizer.momentum",
     "image_size": "data.image_size",
+}
+
+# msgspec's words for types, in a user's.
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "object": "keys with values",
+    "null": "null",
 }
 
 
@@ -78,5 +90,39 @@ def convert(tree: Any, kind: Any, section: str) -> Any:
     try:
         return msgspec.convert(tree, kind, strict=False)
     except msgspec.ValidationError as error:
-        message = str(error).replace("`$.", f"`{section}.").replace("`$`", f"`{section}`")
-        raise PlanError(f"The plan does not fit: {message}.") from None
+        raise PlanError(misfit(error, tree, section, kind)) from None
+
+
+def misfit(error: msgspec.ValidationError, tree: Any, section: str = "", kind: Any = None) -> str:
+    """What msgspec refused, as a sentence: the key, its value and what it must be.
+
+    `section` is the key of `tree` itself; `kind` is its type, of which words are listed.
+    """
+    message = str(error)
+    place = re.search(r" - at `\$(.*)`$", message)
+    path = place[1] if place else ""
+    key = (section + path).lstrip(".")
+    expected = re.match(r"Expected `([^`]*)`, got", message)
+    words = [repr(word) for word in get_args(kind)] if not path else []
+    if expected:
+        wanted = " or ".join(_WORDS.get(word, word) for word in expected[1].split(" | "))
+    elif message.startswith("Invalid enum value") and words and all(map(_is_text, get_args(kind))):
+        wanted = " or ".join(words)
+    else:
+        plain = re.sub(r" - at `.*`$", "", message)
+        return f"{key} does not fit: {plain}." if key else f"{plain}."
+    return f"{key} is {_value_at(tree, path)}: it must be {wanted}."
+
+
+def _is_text(word: Any) -> bool:
+    return isinstance(word, str)
+
+
+def _value_at(tree: Any, path: str) -> str:
+    """The value at a path of msgspec's such as `.optimizer.betas[0]`."""
+    try:
+        for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+            tree = tree[name] if name else tree[int(index)]
+    except (KeyError, IndexError, TypeError):
+        return "of another kind"  # a name with a dot in it
+    return repr(tree)

@@ -22,6 +22,7 @@ from fathom.data.augment import AugmentSpec
 from fathom.data.split import Splits
 from fathom.inference import Views
 from fathom.networks import NetworkSpec
+from fathom.planning.overrides import misfit
 from fathom.training.settings import TrainingSpec
 
 PLAN_FORMAT = 1
@@ -128,8 +129,7 @@ def load_plan(path: Path) -> Plan:
     except OSError as error:
         raise ArtefactError(f"The plan {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise ArtefactError(f"{path} is not a readable plan: {first}.") from None
+        raise ArtefactError(f"{path} is not a readable plan: {_unread(error)}.") from None
     if not isinstance(content, dict) or "format_version" not in content:
         raise ArtefactError(f"{path} is not a plan of Fathom: it has no format_version.")
     if content["format_version"] != PLAN_FORMAT:
@@ -139,4 +139,11 @@ def load_plan(path: Path) -> Plan:
     try:
         return msgspec.convert(content, Plan, strict=False)
     except msgspec.ValidationError as error:
-        raise PlanError(f"{path} does not fit: {error}.") from None
+        raise PlanError(f"{path} does not fit: {misfit(error, content)}") from None
+
+
+def _unread(error: Exception) -> str:
+    """Why YAML could not be read, and in which line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1} is no YAML ({error.problem})"
+    return str(error).splitlines()[0].rstrip(".")

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
-from fathom.core.errors import PlanError
+from fathom import folders
+from fathom.core.errors import PlanError, nearest
 from fathom.core.packages import require
 from fathom.core.schema import Kind, TaskName
+from fathom.planning.early import check_settings
 from fathom.planning.overrides import convert
 from fathom.planning.plan import DataPlan, Plan
 
@@ -105,8 +107,18 @@ def asked_of(request: Request, plan_file: Path | None) -> Asked:
 
 
 def make_request(source: object, settings: Mapping[str, Any], **options: Any) -> Request:
-    """A request; settings about how columns are read are taken out of the others."""
+    """A request; settings about how columns are read are taken out of the others.
+
+    Raises PlanError for whatever cannot be meant, as far as that shows without data.
+    """
+    _check_source(source)
+    _check_task(options.get("task"))
     check_tuning(options.get("tune"), options.get("tune_storage"))
+    if not isinstance(settings, Mapping):
+        raise PlanError(
+            f"settings is {settings!r}: it must map plan keys to values, such as "
+            '{"network.depth": 4}.'
+        )
     rest = dict(settings)
     kinds = {
         k.removeprefix(_KINDS_PREFIX): rest.pop(k) for k in settings if k.startswith(_KINDS_PREFIX)
@@ -122,6 +134,7 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
         raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
+    check_settings(rest)
     return Request(
         source,
         kinds=checked_kinds,
@@ -136,8 +149,28 @@ def one_or_more(target: str | Sequence[str] | None) -> str | tuple[str, ...] | N
     """A target as it is kept: None, a name, or several names."""
     if target is None or isinstance(target, str):
         return target
-    names = tuple(dict.fromkeys(str(name) for name in target))
+    names = tuple(str(name) for name in target)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise PlanError(f"The target {twice!r} is given twice: leave one --target out.")
     return names if len(names) > 1 else names[0] if names else None
+
+
+def _check_source(source: object) -> None:
+    if isinstance(source, str | Path) and folders.is_run(Path(source)):
+        raise PlanError(
+            f"{source} is a run folder, not data: repeat it with fathom fit "
+            f"{Path(source) / folders.PLAN} once it has one, or use what it learned with "
+            f"fathom predict {source} DATA."
+        )
+
+
+def _check_task(task: object) -> None:
+    known = get_args(TaskName)
+    if task is not None and task not in known:
+        raise PlanError(
+            f"There is no task {task!r}; known: {', '.join(known)}.{nearest(str(task), known)}"
+        )
 
 
 def check_tuning(tune: int | None, storage: str | None) -> None:

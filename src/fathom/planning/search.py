@@ -103,6 +103,7 @@ class Searching:
         self.progress.stage("searching")
         self.study.recover()
         self.study.begin(default_values(self.spaces))
+        self._tell_joined()
         before = self.study.own_seconds()
         budget.count(before)  # the time before an interruption counts
         seconds = self.terms.seconds
@@ -117,6 +118,15 @@ class Searching:
             self._show(rows)
             self._try(share)
         return self._settle()
+
+    def _tell_joined(self) -> None:
+        """Say that somebody else's trials count too, and are as long as whoever began made them."""
+        found = len(self.study.rows())
+        if self.request.tune_storage is not None and found:
+            self.progress.say(
+                f"{found} of {self.wanted} trials were there already in the study "
+                f"{self.study.name}; a full trial has {self.terms.steps:,} steps there."
+            )
 
     def _try(self, share: Budget | None) -> None:
         """One trial, from what is proposed to what came of it."""
@@ -208,7 +218,7 @@ class Searching:
         reached = f"{search.called} {abs(best.score or 0.0):.4g}"
         against = ""
         if default is not None and default.score is not None and best is not default:
-            against = f"; the default reached {abs(default.score):.4g}"
+            against = f"; the default reached {abs(default.score):.4g}{default.cut(search.steps)}"
         why = {
             key: f"The best of {len(search.trials)} trials on validation ({reached} in trial "
             f"{best.number + 1}{against}); searched {space[key]}."

@@ -29,6 +29,8 @@ LEAST_RANDOM, MOST_RANDOM = 4, 10
 # killed in the middle of them.
 PATIENCE = 10.0
 ASKED_EVERY = 0.1
+# What pip calls the modules that SQLAlchemy looks for.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 @contextmanager
@@ -39,7 +41,12 @@ def storing_trials(url: str) -> Iterator[None]:
 
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, ModuleNotFoundError) as error:
+    except ImportError as error:  # Optuna raises one in place of Python's own
+        raise PlanError(
+            f"The trials' database {without_password(url)} cannot be used without its driver: "
+            f"{_install(error)}, or leave --tune-storage out."
+        ) from None
+    except (StorageInternalError, SQLAlchemyError) as error:
         cause: BaseException = error.__cause__ or error
         reason = (str(cause).splitlines() or [""])[0].strip(" .")
         raise PlanError(
@@ -47,6 +54,26 @@ def storing_trials(url: str) -> Iterator[None]:
             "--tune-storage a database URL such as sqlite:////folder/study.sqlite3 or "
             "postgresql://user@host/database, or leave it out."
         ) from None
+
+
+def _install(error: ImportError) -> str:
+    """The command that installs the driver which is missing, as far as it is known."""
+    cause = error.__cause__ or error.__context__ or error
+    module = (getattr(cause, "name", None) or "").split(".")[0]
+    if not module:
+        return "install the one that its URL names"
+    return f"pip install '{DRIVERS.get(module, module)}'"
+
+
+def check_storage(url: str) -> None:
+    """Open the database once. Raises PlanError where that cannot be done.
+
+    A search begins minutes after its command; what hinders it is found before that.
+    """
+    import optuna
+
+    with storing_trials(url):
+        optuna.storages.get_storage(url)
 
 
 class Study:

@@ -32,6 +32,12 @@ class TrialRow(Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     default: bool = False
 
+    def cut(self, steps: int) -> str:
+        """In words, that the trial did not come to its end of `steps`; '' where it did."""
+        if self.state == "finished":
+            return ""
+        return f" (ended early, after {self.steps:,} of {steps:,} steps)"
+
 
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """The file `tuning.json`. `metric` is what trials were chosen by on validation; `space` tells
@@ -138,7 +144,7 @@ def _best_so_far(search: Search) -> dict[str, list[float]]:
 def _told(search: Search, trial: TrialRow | None) -> str:
     if trial is None or trial.score is None:
         return "nothing"
-    return f"{search.called} {abs(trial.score):.4g}"
+    return f"{search.called} {abs(trial.score):.4g}{trial.cut(search.steps)}"
 
 
 def _table(search: Search) -> Record:
