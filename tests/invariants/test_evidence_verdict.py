@@ -210,6 +210,31 @@ def test_the_noise_of_a_score_is_about_that_of_its_bootstrap(name: str) -> None:
     assert np.std(values) / 2 < error < 6 * np.std(values) + 1e-3
 
 
+@pytest.mark.parametrize("name", ["breast-cancer", "wine", "labels"])
+def test_on_few_rows_the_curve_is_that_of_the_log_loss_it_was_chosen_by(name: str) -> None:
+    subject = fresh(name)
+    checks = [line for line in subject.log if line["kind"] == "validation"]
+    record = records("training", subject)["training.validation"]
+    assert "The log loss on validation was best" in record.sentence
+    assert record.value == pytest.approx(min(line["log_loss"] for line in checks))
+    assert record.higher_is_better is False
+    assert record.figure.data["y_label"] == "log loss"
+    assert min(record.figure.data["series"][0]["y"]) > 0
+    surprise = -subject.predict_uncalibrated("validation").merit(subject.targets("validation"))
+    error = standard_error("log_loss", record.value, subject)
+    assert error == pytest.approx(surprise.std() / np.sqrt(len(surprise)))
+    assert error > 0
+
+
+def test_on_many_rows_the_curve_is_that_of_the_primary_metric() -> None:
+    subject = fresh("breast-cancer")
+    twice = subject.splits["validation"].take(np.arange(600) % len(subject.splits["validation"]))
+    checks = [{**line, "score": line["roc_auc"]} for line in subject.log if "roc_auc" in line]
+    many = changed(subject, splits={**subject.splits, "validation": twice}, log=checks)
+    record = records("training", many)["training.validation"]
+    assert "The ROC AUC on validation was best" in record.sentence
+
+
 @pytest.mark.parametrize(
     ("bound_by", "word"), [("time", "--budget"), ("steps", "--steps"), ("data", "more data")]
 )
@@ -321,6 +346,10 @@ def test_with_nothing_unseen_no_judgement_is_made() -> None:
     assert found["verdict"].grade == "unknown"
     assert found["verdict"].sentence.startswith("No judgement is possible.")
     assert "nothing unseen is left" in found["verdict"].sentence
+    assert "nearly the same" not in found["verdict"].sentence
+    close = changed(subject, near_straddlers=subject.straddlers[:7])
+    verdict = records("comparison", close)["verdict"]
+    assert "in the training data (7 of them nearly the same): nothing" in verdict.sentence
     assert found["performance.accuracy"].grade == "unknown"
     assert found["performance.accuracy.unseen"].status == "not_applicable"
     assert found["gain.accuracy.unseen"].status == "not_applicable"

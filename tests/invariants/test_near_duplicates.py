@@ -136,6 +136,8 @@ def test_near_straddlers_of_given_splits_are_counted_apart_from_exact_ones():
     assert "6 of 20 given test pictures (30.0 %) have the inputs" in straddlers.sentence
     assert "4 more (20.0 %) are nearly the same as one" in straddlers.sentence
     assert split(raw, schema, seed=0).test.tolist() == list(range(100, 120))  # never altered
+    near = records["data.near_duplicates"].sentence
+    assert "8 of them have such a one on the other side of the split that is given" in near
 
 
 def test_picture_files_that_take_too_long_are_said_to_be_left_out(tmp_path):

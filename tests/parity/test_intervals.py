@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.special import softmax
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 from torch.utils.flop_counter import FlopCounterMode
 
 from evidence_subjects import fresh
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import ClassPrediction, NumberPrediction
+from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import batch_of, copied_network
 from fathom.evidence.intervals import (
@@ -25,6 +25,8 @@ from fathom.evidence.intervals import (
     class_weights,
     difference,
     paired_shares,
+    share_unseen,
+    shares_unseen,
     wilson,
 )
 from fathom.evidence.metrics import metric_named, metrics_of
@@ -197,3 +199,103 @@ def test_flops_are_those_that_torch_counts(name: str) -> None:
     flops, uncounted = count_flops(network, inputs)
     assert flops == counter.get_total_flops() > 0
     assert uncounted == []
+
+
+def perfect(counts: list[int]) -> tuple[ClassPrediction, np.ndarray]:
+    """Every row told rightly, so many of each class."""
+    targets = np.repeat(np.arange(len(counts)), counts)
+    return ClassPrediction(tuple("abcdef"[: len(counts)]), np.eye(len(counts))[targets]), targets
+
+
+@pytest.mark.parametrize("counts", [[25, 25], [45, 5], [20, 10, 3, 1]])
+def test_a_perfect_figure_leaves_open_what_its_rows_do_not_show(counts: list[int]) -> None:
+    prediction, targets = perfect(counts)
+    generator = np.random.default_rng(0)
+    for name in ("balanced_accuracy", "macro_f1", "roc_auc"):
+        metric = metric_named("classification", name)
+        found = metric.estimate(prediction, targets, generator)
+        gain = metric.paired(prediction, prediction, targets, generator)
+        assert found.value == found.high == 1.0
+        assert found.low < 0.99
+        assert gain.value == 0.0
+        assert gain.low < -0.01 < 0.01 < gain.high
+
+
+def test_the_bound_of_one_class_is_clopper_and_pearsons() -> None:
+    low = binomtest(50, 50).proportion_ci(0.95, "exact").low
+    assert 1 - share_unseen(50) == pytest.approx(low)
+    assert 1 - shares_unseen(np.array([0, 50]))[-1, 1] == pytest.approx(low)
+
+
+def test_the_widest_shares_are_as_likely_as_they_may_be_and_no_others_cost_more() -> None:
+    counts = np.array([40, 3, 7, 0])
+    widest = shares_unseen(counts)[-1]
+    assert np.sum(counts * np.log1p(-widest)) == pytest.approx(np.log(0.025))
+    logs = np.random.default_rng(0).dirichlet(np.ones(3), 20_000) * np.log(0.025)
+    others = 1 - np.exp(logs / counts[:3])
+    assert others.sum(axis=1).max() <= widest.sum() + 1e-9
+    assert others.sum(axis=1).max() > widest.sum() - 0.02
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.6, 0.3, 0.1)])
+@pytest.mark.parametrize("worst", [0.03, 0.07, 0.2, 0.5])
+def test_a_perfect_figure_seldom_hides_a_worse_truth(shares: tuple[float], worst: float) -> None:
+    """Of samples of 50 rows, those that are perfect and whose interval misses the truth."""
+    generator, size = np.random.default_rng(1), len(shares)
+    metric, misses, zero_width, draws = (
+        metric_named("classification", "balanced_accuracy"),
+        0,
+        0,
+        400,
+    )
+    for _ in range(draws):
+        targets = generator.choice(size, 50, p=shares)
+        wrong = (generator.random(50) < worst) & (targets == size - 1)
+        if wrong.any() or len(np.unique(targets)) < size:
+            continue
+        prediction = ClassPrediction(tuple("abc"[:size]), np.eye(size)[targets])
+        low = float(metric.reach(prediction, targets).min())
+        misses += 1 - worst / size < low
+        zero_width += 1
+    assert misses / draws <= 0.035, (misses, zero_width)
+    if worst == 0.03:
+        assert zero_width / draws > 0.2  # so often an interval of no width would have missed
+
+
+def test_labels_and_gains_of_no_spread_stay_open() -> None:
+    generator = np.random.default_rng(0)
+    targets = (generator.random((50, 4)) < 0.4).astype(np.int64)
+    right = LabelsPrediction(tuple("abcd"), targets.astype(float))
+    flawed = right.with_raw(np.where(np.arange(50)[:, None] < 5, 1.0 - targets, targets))
+    for name, best in (("macro_f1", 1), ("micro_f1", 1), ("hamming_loss", 0), ("macro_roc_auc", 1)):
+        metric = metric_named("multilabel", name)
+        found = metric.estimate(right, targets, generator)
+        assert found.value == best
+        assert found.high - found.low > 0.01
+        for same in (right, flawed):
+            if same is right or "auc" not in name:
+                gain = metric.paired(same, same, targets, generator)
+                assert gain.low < -0.01 < 0.01 < gain.high
+    hamming = metric_named("multilabel", "hamming_loss").estimate(right, targets, generator)
+    assert hamming.high == pytest.approx(share_unseen(50))
+
+
+def test_a_perfect_area_over_ten_classes_is_no_certainty() -> None:
+    targets = np.tile(np.arange(10), 5)
+    prediction = ClassPrediction(tuple("abcdefghij"), np.eye(10)[targets])
+    area = metric_named("classification", "roc_auc").estimate(
+        prediction, targets, np.random.default_rng(0)
+    )
+    assert area.value == 1.0
+    assert area.low < 0.99
+
+
+def test_against_a_constant_a_perfect_figure_gains_no_more_than_it_did() -> None:
+    prediction, targets = perfect([25, 25])
+    constant = prediction.with_raw(np.tile([1.0, 0.0], (50, 1)))
+    metric = metric_named("classification", "balanced_accuracy")
+    gain = metric.paired(prediction, constant, targets, np.random.default_rng(0))
+    assert gain.value == gain.high == 0.5
+    assert 0.3 < gain.low < 0.49
+    alone = metric.estimate(constant, targets, np.random.default_rng(0))
+    assert alone.low == alone.high == 0.5  # one class for every row is one half, whatever it is

@@ -1,4 +1,16 @@
-"""95 % intervals: Wilson, DeLong, bootstrap by counts and by row terms, paired ones too. NumPy."""
+"""95 % intervals: Wilson, DeLong, bootstrap by counts and by row terms, paired ones too. NumPy.
+
+A bootstrap cannot draw a mistake that no row shows, so that at an end of the scale, where all rows
+are right or none is, its interval has no width and claims a certainty that nobody measured. There
+the end that is open is what follows from the rows that were not seen: with a share p of mistakes n
+rows show none with the probability (1 - p)^n, and the shares for which that is 2.5 % or more are
+Clopper and Pearson's interval (1934, doi:10.1093/biomet/26.4.404) of 0 in n, up to 1 - 0.025^(1/n);
+see also Hanley and Lippman-Hand (1983, doi:10.1001/jama.1983.03330370053031). Of classes each has a
+share of its own, and the product of (1 - p_k)^(n_k) is 2.5 % or more; the bound is the metric with
+such mistakes where they cost most. Gains go by the bounds of both models where one is at an end,
+and by the share of rows on which they may differ where both answer every row alike. Means of
+numbers without a bound (log loss, errors) have no such end.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +69,48 @@ def paired_shares(first: Array, second: Array) -> Estimate:
     value = (only_first - only_second) / n
     method = "adjusted Wald interval for paired shares (Agresti and Min)"
     return Estimate(value, max(-1.0, middle - spread), min(1.0, middle + spread), method)
+
+
+UNSEEN = "exact bound by the rows that show none (Clopper and Pearson)"
+
+
+def closed(estimate: Estimate) -> bool:
+    """Whether an interval has no width, but for rounding."""
+    return estimate.high - estimate.low < 1e-12
+
+
+def at_an_end(estimate: Estimate) -> bool:
+    """Whether a figure from 0 to 1 is at an end of its scale with an interval of no width."""
+    return closed(estimate) and min(abs(estimate.value), abs(1 - estimate.value)) < 1e-12
+
+
+def reaching(value: float, others: Array) -> Estimate:
+    """The interval from a value to the furthest that it may be, by what rows do not show."""
+    low, high = min(value, float(others.min())), max(value, float(others.max()))
+    return Estimate(value, low, high, UNSEEN)
+
+
+def share_unseen(n: int) -> float:
+    """The largest share of something that n rows may show none of: 1 - 0.025^(1/n)."""
+    return 1.0 - float(((1 - LEVEL) / 2) ** (1 / n))
+
+
+def shares_unseen(counts: Array) -> Array:
+    """The same for rows of classes, `counts` (K,): K + 1 ways to share it out, (K + 1, K).
+
+    Each class alone, and last the way that makes the mean of the shares largest: under the product
+    of q_k^(n_k) = 0.025 the sum of q_k = 1 - p_k is least where q_k is min(1, c n_k).
+    """
+    there = np.flatnonzero(counts)
+    ordered = there[np.argsort(counts[there], kind="stable")]
+    n = counts[ordered].astype(np.float64)
+    scale = np.exp((np.log((1 - LEVEL) / 2) - np.cumsum(n * np.log(n))) / np.cumsum(n))
+    enough = scale[:-1] * n[1:] >= 1  # the next class, and those beyond, take no part
+    first = int(enough.argmax()) if enough.any() else len(n) - 1
+    shares = np.zeros((len(counts) + 1, len(counts)))
+    shares[there, there] = 1 - ((1 - LEVEL) / 2) ** (1 / counts[there])
+    shares[-1, ordered] = 1 - np.minimum(1.0, scale[first] * n)
+    return shares
 
 
 def percentile(value: float, draws: Array, method: str) -> Estimate:

@@ -13,9 +13,10 @@ from fathom.evidence.intervals import (
     auc_parts,
     auc_variance,
     class_weights,
+    difference,
     normal,
 )
-from fathom.evidence.scores import Accuracy, Metric, TermMetric, mean_f1, surprises
+from fathom.evidence.scores import Accuracy, Metric, SaidMetric, TermMetric, mean_f1, surprises
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class MacroAuc(Metric):
         """DeLong's variance of the difference of correlated areas."""
         (a, from_a), (b, from_b) = self.parts(first, targets), self.parts(second, targets)
         variance = auc_variance(from_a - from_b, np.ones(len(targets)))
+        if variance <= 0 and {a, b} & {0.0, 1.0}:
+            ends = (self.estimate(p, targets, generator) for p in (first, second))
+            return difference(*ends)
         return normal(a - b, variance, "DeLong's interval for correlated areas")
 
     def fewest(self, targets: Array) -> int:
@@ -56,10 +60,10 @@ class MacroAuc(Metric):
         value, influence = 0.0, np.zeros(len(targets))
         for k in varied:
             part = auc_parts(probs[:, k], truth[:, k])
-            value += part.value / len(varied)
+            value += part.value
             # Corrected for degrees of freedom label by label, which with one label is DeLong's.
             influence += part.influence * np.sqrt(class_weights(truth[:, k])) / len(varied)
-        return value, influence
+        return value / len(varied), influence
 
     def undefined(self, targets: Array) -> str:
         """Labels that all rows have, or none, cannot be ranked."""
@@ -130,10 +134,10 @@ def _wrong(prediction: Prediction, targets: Array) -> Array:
 
 LABEL_METRICS: tuple[Metric, ...] = (
     Accuracy("exact_match", "exact-match rate", as_percent=True),
-    TermMetric("macro_f1", "macro F1", terms=_label_terms, of=_macro_f1),
-    TermMetric("micro_f1", "micro F1", terms=_pooled_terms, of=_micro_f1),
+    SaidMetric("macro_f1", "macro F1", terms=_label_terms, of=_macro_f1),
+    SaidMetric("micro_f1", "micro F1", terms=_pooled_terms, of=_micro_f1),
     MacroAuc("macro_roc_auc", "macro ROC AUC"),
     MicroAuc("micro_roc_auc", "micro ROC AUC"),
-    TermMetric("hamming_loss", "share of wrong labels", as_percent=True, terms=_wrong),
+    SaidMetric("hamming_loss", "share of wrong labels", as_percent=True, terms=_wrong),
     TermMetric("log_loss", "log loss", terms=surprises),
 )

@@ -23,15 +23,22 @@ from fathom.core.prediction import (
 )
 from fathom.evidence import wording
 from fathom.evidence.intervals import (
+    UNSEEN,
     Estimate,
+    at_an_end,
     auc_interval,
     auc_parts,
     auc_variance,
     bootstrap_cells,
     bootstrap_rows,
     class_weights,
+    closed,
+    difference,
     normal,
     paired_shares,
+    reaching,
+    share_unseen,
+    shares_unseen,
     wilson,
 )
 from fathom.tasks import HIGHER_IS_BETTER
@@ -109,8 +116,35 @@ class Accuracy(Metric):
         return paired_shares(_right(first, targets), _right(second, targets))
 
 
+class Bounded(Metric):
+    """A figure from 0 to 1 by what is said; at its ends see `intervals`."""
+
+    @abstractmethod
+    def reach(self, prediction: Prediction, targets: Array) -> Array:
+        """What it would be with all the mistakes, and all the right answers, that rows may hide."""
+
+    def opened(self, found: Estimate, prediction: Prediction, targets: Array) -> Estimate:
+        """An interval as it was found, or what the rows leave open where it has no width."""
+        return reaching(found.value, self.reach(prediction, targets)) if at_an_end(found) else found
+
+    def opened_gain(
+        self, found: Estimate, first: Prediction, second: Prediction, targets: Array, alike: bool
+    ) -> Estimate:
+        """The same of a gain; `alike` where the two say the same of every row."""
+        if not closed(found):
+            return found
+        generator = np.random.default_rng(0)  # of intervals without width all draws are the same
+        one, other = (self.estimate(p, targets, generator) for p in (first, second))
+        if UNSEEN in (one.method, other.method):
+            return difference(one, other)._replace(method=UNSEEN)
+        if not alike:
+            return found
+        spread = float(np.abs(self.reach(first, targets) - one.value).max())
+        return reaching(found.value, np.array([-spread, spread]))
+
+
 @dataclass(frozen=True)
-class CountMetric(Metric):
+class CountMetric(Bounded):
     """A function of the confusion matrix. `of` (hits, truths, said), each (..., K), gives (...)."""
 
     of: Callable[[Array, Array, Array], Array] = lambda hits, truths, said: hits
@@ -121,7 +155,8 @@ class CountMetric(Metric):
         """Bootstrap of the counts."""
         size = _size(prediction)
         cells = np.column_stack([targets, _codes(prediction)])
-        return bootstrap_cells(cells, lambda k, c: self._value(k, c, 1, size), generator)
+        found = bootstrap_cells(cells, lambda k, c: self._value(k, c, 1, size), generator)
+        return self.opened(found, prediction, targets)
 
     def paired(
         self,
@@ -137,7 +172,24 @@ class CountMetric(Metric):
         def statistic(kinds: Array, counts: Array) -> Array:
             return self._value(kinds, counts, 1, size) - self._value(kinds, counts, 2, size)
 
-        return bootstrap_cells(cells, statistic, generator)
+        found = bootstrap_cells(cells, statistic, generator)
+        alike = bool((_codes(first) == _codes(second)).all())
+        return self.opened_gain(found, first, second, targets, alike)
+
+    def reach(self, prediction: Prediction, targets: Array) -> Array:
+        """With mistakes taken for the rarest other class, and with right answers."""
+        size = _size(prediction)
+        pairs = np.bincount(targets * size + _codes(prediction), minlength=size * size)
+        confusion = pairs.reshape(size, size)
+        truths = confusion.sum(axis=1)
+        moved = shares_unseen(truths)
+        hits, said = confusion.diagonal() * (1 - moved), (1 - moved) @ confusion
+        rarest, second = np.argsort(np.where(truths, truths, np.inf), kind="stable")[:2]
+        taken_for = np.where(np.arange(size) == rarest, second, rarest)
+        wrongly = moved * truths @ np.eye(size)[taken_for]
+        worse = self.of(hits, truths, said + wrongly)
+        better = self.of(hits + moved * truths, truths, said + moved * truths)
+        return np.concatenate([worse, better])
 
     def _value(self, kinds: Array, counts: Array, column: int, size: int) -> Array:
         truth, said = kinds[:, 0], kinds[:, column]
@@ -177,6 +229,9 @@ class RocAuc(Metric):
         """DeLong's variance of the difference of correlated areas."""
         (a, from_a), (b, from_b) = _areas(first, targets), _areas(second, targets)
         variance = auc_variance(from_a - from_b, class_weights(targets))
+        if variance <= 0 and {a, b} & {0.0, 1.0}:
+            ends = (self.estimate(p, targets, generator) for p in (first, second))
+            return difference(*ends)
         return normal(a - b, variance, "DeLong's interval for correlated areas")
 
     def undefined(self, targets: Array) -> str:
@@ -223,6 +278,36 @@ class TermMetric(Metric):
         return ""
 
 
+@dataclass(frozen=True)
+class SaidMetric(TermMetric, Bounded):
+    """One of what is said of several labels at once, from 0 to 1."""
+
+    def estimate(
+        self, prediction: Prediction, targets: Array, generator: np.random.Generator
+    ) -> Estimate:
+        """As of any terms; what the rows leave open at an end of the scale."""
+        return self.opened(super().estimate(prediction, targets, generator), prediction, targets)
+
+    def paired(
+        self,
+        first: Prediction,
+        second: Prediction,
+        targets: Array,
+        generator: np.random.Generator,
+    ) -> Estimate:
+        """The same rows are drawn for both; what they leave open where nothing differs."""
+        found = super().paired(first, second, targets, generator)
+        alike = bool(((first.raw >= 0.5) == (second.raw >= 0.5)).all())
+        return self.opened_gain(found, first, second, targets, alike)
+
+    def reach(self, prediction: Prediction, targets: Array) -> Array:
+        """With every label of some rows told wrongly, or rightly."""
+        share, means = share_unseen(len(targets)), self.terms(prediction, targets).mean(axis=0)
+        answers = (prediction.with_raw(1.0 - targets), prediction.with_raw(1.0 * targets))
+        others = [self.terms(answer, targets).mean(axis=0) for answer in answers]
+        return np.array([self.of((1 - share) * means + share * other) for other in others])
+
+
 def _right(prediction: Prediction, targets: Array) -> Array:
     if not isinstance(prediction, ClassPrediction | LabelsPrediction):
         raise TypeError("this metric scores predictions that are right or wrong")
@@ -258,9 +343,9 @@ def _areas(prediction: Prediction, targets: Array) -> tuple[float, Array]:
     value, influence = 0.0, np.zeros(len(targets))
     for k in classes:
         part = auc_parts(probs[:, k], targets == k)
-        value += part.value / len(classes)
+        value += part.value
         influence += part.influence / len(classes)
-    return value, influence
+    return value / len(classes), influence  # divided once, so that ones make exactly one
 
 
 def _mean_where(values: Array, counted: Array) -> Array:

@@ -44,8 +44,13 @@ class Seen:
     def also(self) -> str:
         """'405 also stand in the training data'."""
         who = "all" if not self.new else f"{self.known:,}"
-        near = f" ({self.near:,} of them nearly the same)" if self.near else ""
-        return f"{who} also {'stands' if self.known == 1 else 'stand'} in the training data{near}"
+        verb = "stands" if self.known == 1 else "stand"
+        return f"{who} also {verb} in the training data{self.nearly}"
+
+    @property
+    def nearly(self) -> str:
+        """' (24 of them nearly the same)', or nothing where all of them are exactly the same."""
+        return f" ({self.near:,} of them nearly the same)" if self.near else ""
 
 
 def seen(subject: Subject) -> Seen:
@@ -70,8 +75,9 @@ def nothing_unseen(subject: Subject, metric: Metric) -> str:
         return ""
     if not counts.new:
         return (
-            f"All {wording.plural(counts.n, 'test example')} also stand in the training data: "
-            "nothing unseen is left, and figures on them say nothing about new data."
+            f"All {wording.plural(counts.n, 'test example')} also stand in the training "
+            f"data{counts.nearly}: nothing unseen is left, and figures on them say nothing about "
+            "new data."
         )
     reason = metric.undefined(subject.targets(UNSEEN))
     if not reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.measure import evidence
-from fathom.evidence.metrics import metric_named
+from fathom.evidence.metrics import metric_named, metrics_of
+from fathom.evidence.scores import Metric
 from fathom.evidence.subject import Subject
+from fathom.tasks import selection
 
 POINTS = 300  # of a curve: more cannot be told apart on paper
 SMOOTH = 0.02  # of the curve's length: the window over which a noisy loss is averaged
@@ -82,31 +85,47 @@ def _missing(id: str, what: str) -> Record:
 def _validation(
     subject: Subject, checks: list[dict[str, Any]], lines: list[dict[str, Any]]
 ) -> Record:
-    """How the primary metric moved on validation, and when it was best."""
-    primary = metric_named(subject.task.name, subject.task.primary)
+    """How the metric that weights are chosen by moved on validation, and when it was best."""
+    metric = chosen_by(subject, checks)
     steps, scores = _column(checks, "score")
     if not len(scores):
         return _missing("training.validation", "validation scores")
-    values = scores if primary.higher_is_better else -scores
+    values = scores if metric.higher_is_better else -scores
     last = max([int(steps[-1]), *(int(line["step"]) for line in lines)])
     best = best_of(scores)
-    noise = NOISE * standard_error(primary.name, float(values[best]), subject)
+    noise = NOISE * standard_error(metric.name, float(values[best]), subject)
     sentence, grade = judge(steps, scores, last, noise, subject.bound_by)
     return Record(
         "training.validation",
         "training",
         sentence=(
-            f"The {primary.title} on validation was best at step {int(steps[best]):,} of {last:,} "
-            f"with {primary.write(float(values[best]))}. {sentence}"
+            f"The {metric.title} on validation was best at step {int(steps[best]):,} of {last:,} "
+            f"with {metric.write(float(values[best]))}. {sentence}"
         ),
         value=float(values[best]),
         n=len(scores),
         split="validation",
         method="the best of the validations in the log; its weights are the ones kept",
-        higher_is_better=primary.higher_is_better,
+        higher_is_better=metric.higher_is_better,
         grade=grade,
-        figure=_curves([_curve("validation", steps, values)], primary.title),
+        figure=_curves([_curve("validation", steps, values)], metric.title),
     )
+
+
+def chosen_by(subject: Subject, checks: list[dict[str, Any]]) -> Metric:
+    """The metric of the log's scores: the primary one, or log loss in its place (see `selection`).
+
+    The log holds every metric beside the score, so that the same rule goes by the same values.
+    """
+    task = subject.task
+    line = next((line for line in checks if line.get("score") is not None), {})
+    found = {
+        metric.name: line[metric.name] for metric in metrics_of(task.name) if metric.name in line
+    }
+    metrics = {name: nan if value is None else float(value) for name, value in found.items()}
+    metrics.setdefault(task.primary, nan)
+    chosen = selection(metrics, task.primary, len(subject.splits["validation"]))
+    return metric_named(task.name, chosen.metric)
 
 
 def best_of(scores: Array) -> int:
@@ -115,15 +134,19 @@ def best_of(scores: Array) -> int:
 
 
 def standard_error(name: str, value: float, subject: Subject) -> float:
-    """About the standard error of a primary metric on the validation split.
+    """About the standard error of the metric `name` on the validation split.
 
     A share's is binomial; an area's is bounded by its variance over the smaller class (Birnbaum and
-    Klose 1957); a root mean square's is that of normal errors.
+    Klose 1957); a root mean square's is that of normal errors; a
+    log loss is a mean, and its rows under the weights that were kept tell how they spread.
     """
     targets = subject.splits["validation"].targets
     if targets is None or not len(targets):
         return 0.0
     n = len(targets)
+    if name == "log_loss":
+        merit = subject.predict_uncalibrated("validation").merit(subject.targets("validation"))
+        return float(merit.std() / np.sqrt(len(merit)))
     if not metric_named(subject.task.name, name).higher_is_better:
         return value / float(np.sqrt(2 * n))
     if name == "roc_auc":

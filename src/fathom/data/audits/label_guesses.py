@@ -34,5 +34,6 @@ def labels_by_tree(column: Array, truth: Array, folds: Array) -> Array:
         seen = folds != fold
         tree = DecisionTreeRegressor(max_leaf_nodes=32, min_samples_leaf=2, random_state=0)
         tree.fit(column[seen], alike[seen])
-        said[~seen] = tree.predict(column[~seen]) > alike[seen].mean(axis=0)
+        guessed = tree.predict(column[~seen]).reshape(-1, truth.shape[1])  # of one label it is flat
+        said[~seen] = guessed > alike[seen].mean(axis=0)
     return said

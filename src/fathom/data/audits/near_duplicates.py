@@ -38,7 +38,7 @@ def near_duplicate_record(raw: Raw, schema: Schema, repeats: Repeats) -> Record:
         sentence = (
             f"{count:,} of {n:,} {what} ({percent(count / n)}) are nearly the same as another "
             f"({CHANGES[what]}), such as {raw.locate(first)} and {raw.locate(second)}; "
-            f"{_consequence(schema, near)}."
+            f"{_consequence(raw, schema, near)}."
         )
     share = count / n
     grade: Grade = "good" if share < 0.001 else "fair" if share < 0.2 else "poor"
@@ -56,7 +56,10 @@ def near_duplicate_record(raw: Raw, schema: Schema, repeats: Repeats) -> Record:
     )
 
 
-def _consequence(schema: Schema, near: Near) -> str:
+def _consequence(raw: Raw, schema: Schema, near: Near) -> str:
+    parted = _parted(raw, near)
+    if parted:
+        return f"{parted:,} of them have such a one on the other side of the split that is given"
     order = next((f.name for f in schema.fields if f.role == "order"), None)
     if order is not None:
         return f"a split along {order} may part them"
@@ -67,6 +70,14 @@ def _consequence(schema: Schema, near: Near) -> str:
             "--group"
         )
     return "they stay on one side of a split that is made here"
+
+
+def _parted(raw: Raw, near: Near) -> int:
+    """How many rows the split that the data gives parts from one that is nearly the same."""
+    if raw.given_split is None:
+        return 0
+    given = raw.given_split[near.pairs]
+    return len(np.unique(near.pairs[given[:, 0] != given[:, 1]]))
 
 
 def _figure(raw: Raw, schema: Schema, near: Near) -> Figure | None:
