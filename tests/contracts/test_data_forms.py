@@ -114,7 +114,7 @@ def test_json_of_records_that_differ(tmp_path):
     assert np.isnan(table["a"][2])
     assert table["b.c"].tolist()[:2] == ["x", "y"]
     assert table["b.d.e"].isna().tolist() == [False, True, True]
-    assert table["tags"].tolist()[:2] == ['["u","v"]', "[]"]
+    assert table["tags"].tolist()[:2] == ['["u", "v"]', "[]"]
     assert table["tags"].isna().tolist() == [False, False, True]
     assert table["v.1"].tolist()[:2] == [1, 3.25]
     assert table["m"].tolist() == ["1", "z", "True"]

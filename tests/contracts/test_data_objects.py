@@ -22,6 +22,8 @@ from fathom.core.errors import DataError
 from fathom.core.progress import Silent
 from fathom.core.schema import Field, Schema
 from fathom.data.formats import packed
+from fathom.data.infer import infer_schema
+from fathom.data.labels import fold_labels
 from fathom.data.opening import open_picture
 from fathom.data.read import read, read_rows
 
@@ -188,7 +190,7 @@ def test_several_labels_in_data_sets_of_torch():
     raw = read(Pairs(list(zip(torch.tensor(X), hot, strict=False)), ["a", "b", "c"]))
     assert raw.target == ("a", "b", "c")
     raw = read(Pairs([(torch.tensor(X[0]), ["a", "b"]), (torch.tensor(X[1]), [])]))
-    assert raw.table["target"].tolist() == ['["a","b"]', "[]"]
+    assert raw.table["target"].tolist() == ['["a", "b"]', "[]"]
 
 
 def test_objects_that_cannot_be_indexed_have_a_way_out():
@@ -270,7 +272,7 @@ def test_hugging_face_itself():
     raw = read(data.select([5, 0, 3]))
     assert raw.table["text"].tolist() == ["t5", "t0", "t3"]
     assert raw.table["label"].tolist() == ["pos", "neg", "pos"]
-    assert raw.table["tags"].tolist() == ['["a","a"]', "[]", "[]"]
+    assert raw.table["tags"].tolist() == ['["a", "a"]', "[]", "[]"]
     assert open_picture(raw.table["image"][0]).getpixel((0, 0)) == 5
     assert (raw.target, raw.kinds) == ("label", {"image": "image"})
     both = datasets.DatasetDict({"test": data.select([1]), "train": data})
@@ -279,3 +281,61 @@ def test_hugging_face_itself():
     assert raw.locate(6) == "test row 1"
     assert "streaming=True" in reason(data.to_iterable_dataset())
     assert "none is for training" in reason(datasets.DatasetDict({"a": data, "b": data}))
+
+
+def test_a_list_is_the_same_value_whichever_way_it_comes(tmp_path):
+    lists = [["red", "blue"], ["blue", "red"], [1, 2], [], None, ["größer", None]]
+    expected = ['["red", "blue"]', '["blue", "red"]', "[1, 2]", "[]", None, '["größer", null]']
+    rows = [{"n": i, "tags": value} for i, value in enumerate(lists)]
+    frame = pd.DataFrame({"n": range(6), "tags": pd.Series(lists, dtype=object)})
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for source in (tmp_path / "a.json", tmp_path / "a.jsonl", frame, rows, Pairs(rows)):
+        column = read(source).table["tags"].astype(object)
+        assert column.where(column.notna(), None).tolist() == expected
+    del rows[2]
+    texts = [text for i, text in enumerate(expected) if i != 2]
+    pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for source in (tmp_path / "a.parquet", pa.Table.from_pylist(rows), frame.drop(index=2)):
+        column = read(source).table["tags"].astype(object)
+        assert column.where(column.notna(), None).tolist() == texts
+
+
+def test_lists_in_a_frame_of_numpy_and_of_fractions_are_as_in_a_file(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"v": [0.5, 1.0], "k": [1, 2]}\n{"v": [2, 3], "k": [3]}\n')
+    frame = pd.DataFrame({"v": [np.array([0.5, 1]), [2, 3]], "k": [np.array([1.0, 2]), (3,)]})
+    from_file, from_memory = read(tmp_path / "a.jsonl").table, read(frame).table
+    assert from_file.names == from_memory.names == ("v.0", "v.1", "k")
+    for name in from_file.names:
+        assert from_file[name].tolist() == from_memory[name].tolist()
+    assert "nested values in row 2" in reason(pd.DataFrame({"a": [[1], {"b": 1}]}))
+
+
+def test_a_target_is_guessed_by_its_name_in_data_sets_of_both_libraries_and_said():
+    rows = [{"x": i, "label": "ab"[i % 2]} for i in range(4)]
+    datasets = pytest.importorskip("datasets")
+    hugging_face = datasets.Dataset.from_list(rows)
+    for source in (hugging_face, Pairs(rows), rows):
+        progress = Silent()
+        raw = read(source, progress=progress)
+        assert raw.target == "label"
+        assert [said for said in progress.sentences if "'label' is taken for the target" in said]
+        progress = Silent()
+        read(source, target="x", progress=progress)
+        assert progress.sentences == []
+    hot = [{"x": i, "labels": [i % 2, 1, 0]} for i in range(4)]
+    for source in (datasets.Dataset.from_list(hot), Pairs(hot)):
+        raw = read(source)
+        assert raw.target == ("labels.0", "labels.1", "labels.2")
+        assert raw.table["labels.0"].tolist() == [0, 1, 0, 1]
+
+
+def test_a_file_that_tells_no_target_is_named_and_so_is_the_array_that_would(tmp_path):
+    np.savez(tmp_path / "t.npz", foo=X)
+    with pytest.raises(DataError, match=r"t\.npz does not say .* no array y beside foo"):
+        infer_schema(read(tmp_path / "t.npz"))
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"t\.csv does not say .* --target; its columns are a, b"):
+        infer_schema(read(tmp_path / "t.csv"))
+    with pytest.raises(DataError, match=r"t\.csv has no column 'c'"):
+        fold_labels(read(tmp_path / "t.csv"), "c", None)

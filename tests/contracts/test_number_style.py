@@ -116,3 +116,15 @@ def test_the_splits_of_a_folder_and_mixed_shards_are_read_alike(tmp_path):
 def test_a_schema_that_was_written_before_reads_still():
     old = b'{"name": "x", "kind": "number", "role": "input", "reason": ""}'
     assert msgspec.json.decode(old, type=Field).decimal_sign == ""
+
+
+@pytest.mark.parametrize(
+    ("training", "value", "said"),
+    [(COMMAS, "3.5", "comma"), (COMMAS, ".25", "comma"), (POINTS, "3,5", "point")],
+)
+def test_a_number_that_contradicts_the_others_of_its_column_is_named(
+    tmp_path, training, value, said
+):
+    path = write(tmp_path / "train.csv", f"{training}{value};1;a\n")
+    with pytest.raises(DataError, match=rf"train\.csv line 42 has '{value}' .*'x'.*other.*{said}"):
+        read(path)

@@ -11,7 +11,9 @@ from fathom.core.errors import PlanError
 from fathom.data.augment import AugmentSpec
 from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS, _augmentation
 from fathom.planning.overrides import apply_settings, full_key, keys_of, parse_settings
+from fathom.planning.plan import load_plan
 from fathom.planning.probe import compiling_pays
+from fathom.planning.request import repeat_request
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.replan import Pace
 from fathom.training.speed import StepTiming
@@ -117,3 +119,13 @@ def test_photographs_are_changed_more_than_small_grey_pictures():
     assert of(3, 64).zoom > 0
     assert not of(3, 64).flip
     assert _augmentation(InputSpec({})) == (AugmentSpec(), {})
+
+
+def test_a_plan_that_was_written_before_near_duplicates_looks_for_none(tmp_path):
+    (tmp_path / "plan.yaml").write_text(
+        "{name: a, seed: 0, data: {source: a.csv, target: y, task: regression}, task: {}, "
+        "network: {family: mlp}, training: {steps: 10, batch_size: 8}, augmentation: {}, "
+        "baselines: {}, evidence: {}, budget_seconds: null, seconds: {}, environment: {}, "
+        "why: {}, format_version: 1}"
+    )
+    assert repeat_request(load_plan(tmp_path / "plan.yaml"), "cpu").near_duplicates is False

@@ -6,14 +6,15 @@ calibration, evidence and files of predictions, need not ask which form it has b
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fathom.core.lists import json_list
 
 Array = NDArray[Any]
 TINY = float(np.finfo(np.float64).tiny)
@@ -256,7 +257,7 @@ class LabelsPrediction(Prediction):
 
     def columns(self) -> Mapping[str, Array]:
         """The set as a JSON list, which no label's text can spoil, and each label's probability."""
-        sets = np.array([json_list(self._names(row)) for row in self.holds], dtype=object)
+        sets = np.array([json_list(sorted(self._names(row))) for row in self.holds], dtype=object)
         each = {f"probability_{k}": self.probs[:, i] for i, k in enumerate(self.labels)}
         return {"prediction": sets, **each}
 
@@ -327,8 +328,3 @@ def surprise(given: Array) -> Array:
     """
     mean: Array = -np.log(np.clip(given, FLOOR, 1.0)).mean(axis=1)
     return mean
-
-
-def json_list(names: Iterable[str]) -> str:
-    """A set of labels as one text: a JSON list in the order of the names."""
-    return json.dumps(sorted(names), ensure_ascii=False)

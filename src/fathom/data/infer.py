@@ -150,8 +150,8 @@ def _target(raw: Raw, target: str | None) -> str:
     if isinstance(wanted, str):
         return wanted
     raise DataError(
-        f"{raw.name} does not say what is to be learned: say which with --target; "
-        f"its columns are {_listed(raw)}."
+        f"{raw.called} does not say what is to be learned: "
+        f"{raw.target_note or 'say which with --target'}; its columns are {_listed(raw)}."
     )
 
 
@@ -182,7 +182,7 @@ def _listed(raw: Raw) -> str:
 def _require_column(raw: Raw, name: str, option: str) -> None:
     if name not in raw.table:
         raise DataError(
-            f"{raw.name} has no column {name!r} ({option}).{nearest(name, raw.table.names)} "
+            f"{raw.called} has no column {name!r} ({option}).{nearest(name, raw.table.names)} "
             f"Its columns are {_listed(raw)}."
         )
 
@@ -275,6 +275,6 @@ def _require_inputs(raw: Raw, schema: Schema) -> None:
         return
     ignored = "; ".join(f"{f.name}: {f.reason}" for f in schema.fields if f.role == "ignored")
     raise DataError(
-        f"{raw.name} has no column left to learn from ({ignored or 'it has only its target'}). "
+        f"{raw.called} has no column left to learn from ({ignored or 'it has only its target'}). "
         "Add columns, or say that one is of use with --set data.kinds.COLUMN=KIND."
     )

@@ -86,12 +86,11 @@ def demand(raw: Raw, names: list[str], what: str) -> None:
     missing = [name for name in names if name not in raw.table]
     if not missing:
         return
-    where = raw.source or "The data"
     others = [name for name in raw.table.names if name not in names]
     hint = nearest(missing[0], others) if len(missing) == 1 else ""
     has = ", ".join(raw.table.names[:20]) + (" …" if len(raw.table.names) > 20 else "")
     raise DataError(
-        f"{where} lacks {'the column' if len(missing) == 1 else 'the columns'} "
+        f"{raw.called} lacks {'the column' if len(missing) == 1 else 'the columns'} "
         f"{', '.join(map(repr, missing))}, {what}; it has: {has}.{hint}"
     )
 

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.errors import DataError, PlanError, nearest
-from fathom.core.prediction import Array, json_list
+from fathom.core.lists import json_list
+from fathom.core.prediction import Array
 from fathom.core.schema import LabelReading, Schema, TaskName
 from fathom.data import cells
 from fathom.data.raw import Problem, Raw
@@ -57,7 +58,7 @@ def fold_labels(raw: Raw, target: Target, task: TaskName | None) -> Folded:
     for name in names:
         if name not in raw.table:
             raise DataError(
-                f"{raw.name} has no column {name!r} (--target).{nearest(name, raw.table.names)}"
+                f"{raw.called} has no column {name!r} (--target).{nearest(name, raw.table.names)}"
             )
     if len(names) > 1:
         return _fold_columns(raw, names, task)
@@ -122,21 +123,19 @@ def left_out(raw: Raw, schema: Schema) -> tuple[Problem, ...]:
     return (Problem(f"target {schema.target.name!r}", reason),)
 
 
-def as_list_text(value: Any) -> str | None:
-    """A list of names as a canonical text; None where the value is no flat list of names."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if not isinstance(value, list | tuple | set | frozenset):
-        return None
-    plain = str | bool | int | np.integer | np.bool_ | None
-    if not all(isinstance(v, plain) or (isinstance(v, float) and _is_whole(v)) for v in value):
-        return None
-    return json_list({label for v in value if (label := _label(v))})
-
-
 def is_list_text(text: object) -> bool:
     """Whether a text is a list of names, as JSON or as Python writes it."""
     return isinstance(text, str) and _list_of(text) is not None
+
+
+def _label_set(value: Any) -> str | None:
+    """A list of names as a label set; None where the value is no flat list of names."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        return None
+    plain = str | bool | int | None
+    if not all(isinstance(v, plain) or (isinstance(v, float) and _is_whole(v)) for v in value):
+        return None
+    return json_list(sorted({label for v in value if (label := _label(v))}))
 
 
 def _is_whole(value: float) -> bool:
@@ -161,11 +160,11 @@ def _list_of(text: str) -> str | None:
     if not (text.startswith("[") and text.endswith("]")):
         return None
     try:
-        return as_list_text(json.loads(text))
+        return _label_set(json.loads(text))
     except ValueError:
         pass
     try:  # as pandas writes a list into a CSV file: with single quotes
-        return as_list_text(ast.literal_eval(text))
+        return _label_set(ast.literal_eval(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
 
@@ -259,7 +258,7 @@ def _parsed(text: str, separator: str) -> str | None:
     """One cell as a canonical text; None where it is no list although it should be."""
     if text == EMPTY:
         return EMPTY
-    return json_list(set(_parts(text, separator))) if separator else _list_of(text)
+    return json_list(sorted(set(_parts(text, separator)))) if separator else _list_of(text)
 
 
 def _spread(column: pd.Series[Any], parse: Callable[[str], str | None]) -> pd.Series[Any]:
@@ -299,7 +298,7 @@ def _joined(table: Table, names: Sequence[str], name: str, locate: Callable[[int
     patterns, codes = np.unique(hot[:, order], axis=0, return_inverse=True)
     ordered = [names[i] for i in order]
     texts = [
-        None if (row < 0).any() else json_list(ordered[k] for k in np.flatnonzero(row > 0))
+        None if (row < 0).any() else json_list([ordered[k] for k in np.flatnonzero(row > 0)])
         for row in patterns
     ]
     column = pd.Series(np.array(texts, dtype=object)[codes.ravel()], dtype="str", name=name)

@@ -87,7 +87,7 @@ def _require_rows(raw: Raw, schema: Schema, training: Array) -> None:
         return
     kind = "training rows" if raw.given_split is not None else "rows"
     raise DataError(
-        f"{raw.name} has {rows} {kind} with a value of {schema.target.name!r}; at least "
+        f"{raw.called} has {rows} {kind} with a value of {schema.target.name!r}; at least "
         f"{MINIMUM_ROWS} are needed to train and to test anything, a few hundred to learn well: "
         "add rows, or see whether the target column is the right one."
     )

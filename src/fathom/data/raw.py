@@ -36,9 +36,10 @@ class Raw:
     `name` is what a run is called by default; `source` the path or name as the user gave it, empty
     for objects in memory. `given_split` (n,) holds 'train', 'validation' or 'test' for each row, or
     is None where the data gives no split. `kinds` and `target` are what the format itself declares;
-    several targets are yes/no columns. `problems` lists what could not be read; `digest` is the
-    SHA-256 of the content, 'sha256:…'; `where` names a row for people; `base` is the folder in
-    which the relative paths of a row are looked for, where that is not the folder of `source`;
+    several targets are yes/no columns; `target_note` says in words how one was guessed, or what
+    would have told it. `problems` lists what could not be read; `digest` is the SHA-256 of the
+    content, 'sha256:…'; `where` names a row for people; `base` is the folder in which the relative
+    paths of a row are looked for, where that is not the folder of `source`;
     `signs` are the decimal signs of columns that were numbers written as text; `looked_at` are the
     picture columns whose files the reader opened, so that `digest` covers what is in them.
     """
@@ -49,6 +50,7 @@ class Raw:
     given_split: np.ndarray[Any, Any] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     target: str | tuple[str, ...] | None = None
+    target_note: str = ""
     problems: tuple[Problem, ...] = ()
     digest: str = ""
     where: Callable[[int], str] = row_number
@@ -58,6 +60,11 @@ class Raw:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def called(self) -> str:
+        """What the data is called at the start of a sentence: its path as given, or 'The data'."""
+        return self.source or "The data"
 
     def locate(self, row: int) -> str:
         """Name row `row` of the table for people: 'reviews.csv line 17', 'train/cat/7.png'."""

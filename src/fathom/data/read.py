@@ -42,6 +42,8 @@ def read(
     if target is not None:
         wanted = [target] if isinstance(target, str) else list(target)
         demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
+    elif raw.target is not None and raw.target_note:
+        shown.say(raw.target_note)
     if test is None:
         return raw
     other = _read_one(test, labelled=True, progress=shown, signs=raw.signs)

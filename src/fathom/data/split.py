@@ -232,7 +232,7 @@ def _require_units(raw: Raw, schema: Schema, units: int, wanted: list[str]) -> N
     group = next((f.name for f in schema.fields if f.role == "group"), None)
     column = f"--group {group} makes" if group else "it has"
     raise DataError(
-        f"{raw.name} cannot be split: {column} {units} separate groups of rows, and "
+        f"{raw.called} cannot be split: {column} {units} separate groups of rows, and "
         f"{len(wanted) + 1} are needed for {', '.join(('train', *wanted))}."
     )
 
@@ -241,7 +241,7 @@ def _require_some(raw: Raw, chosen: Array, name: str) -> None:
     if len(chosen):
         return
     raise DataError(
-        f"{raw.name} has too few rows, or groups of rows, to set some of them aside for {name} "
+        f"{raw.called} has too few rows, or groups of rows, to set some of them aside for {name} "
         "while every class keeps one to train on: add rows, or group by a finer column."
     )
 

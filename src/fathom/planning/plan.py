@@ -46,7 +46,7 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     image_size: int | None = None
     rows: int = 0
     digest: str = ""
-    near_duplicates: bool = True
+    near_duplicates: bool = False  # plans that do not state it were written before any were
 
 
 class TaskPlan(Struct, frozen=True, forbid_unknown_fields=True):

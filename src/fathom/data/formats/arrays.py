@@ -24,14 +24,13 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.schema import Kind
 from fathom.data.formats import memory, packed
+from fathom.data.formats.names import ORDER, SPLITS, TARGETS
 from fathom.data.formats.pictures import visible
-from fathom.data.formats.split_names import ORDER, SPLITS
 from fathom.data.joining import join
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table
 
 INPUTS = frozenset(("x", "input", "inputs", "feature", "features", "data", "image", "images"))
-TARGETS = frozenset(("y", "label", "labels", "target", "targets"))
 Arrays = Mapping[str, Array]
 
 
@@ -87,7 +86,7 @@ def _role(name: str) -> tuple[str, str] | None:
         words = list(joined.groups()) if joined[2] in SPLITS else words
     split = [SPLITS[word] for word in words if word in SPLITS]
     rest = [word for word in words if word not in SPLITS]
-    if len(split) > 1 or len(rest) != 1 or rest[0] not in INPUTS | TARGETS:
+    if len(split) > 1 or len(rest) != 1 or rest[0] not in {*INPUTS, *TARGETS}:
         return None
     return (split[0] if split else "train"), ("x" if rest[0] in INPUTS else "y")
 
@@ -96,7 +95,7 @@ def _pair(arrays: Arrays, pair: Mapping[str, str], path: Path) -> Raw:
     inputs = _decoded(arrays[pair["x"]])
     try:
         if "y" not in pair:
-            raw = memory.read_object(inputs)
+            raw = replace(memory.read_object(inputs), target_note=_no_targets(arrays))
         else:
             raw = memory.read_object((inputs, _decoded(arrays[pair["y"]])))
     except DataError as error:
@@ -128,7 +127,21 @@ def _of_columns(arrays: Arrays, path: Path) -> Raw:
         raise DataError(f"{path} has no rows.")
     digest = f"sha256:{memory.table_digest(table)}"
     where = f"{path.name} row "
-    return Raw("", "", table, kinds=kinds, digest=digest, where=lambda row: f"{where}{row + 1}")
+    return Raw(
+        "",
+        "",
+        table,
+        kinds=kinds,
+        target_note=_no_targets(arrays),
+        digest=digest,
+        where=lambda row: f"{where}{row + 1}",
+    )
+
+
+def _no_targets(arrays: Arrays) -> str:
+    """What to say where nothing is told to be the target."""
+    shown = ", ".join(list(arrays)[:6])
+    return f"there is no array y beside {shown}; save one, or say which column with --target"
 
 
 def _frame(name: str, array: Array) -> pd.DataFrame:

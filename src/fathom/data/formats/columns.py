@@ -2,7 +2,8 @@
 
 How a number is written is decided for each column on all of its rows: 3.14, 3,14, 1,234.5,
 1.234,5, 1 234,5 and 1'234.5 are all read. A column is a number only if every value is; a few
-values that are none leave it as text, in which the others are written with a point. What was
+values that are none leave it as text, in which the others are written with a point; one with the
+other decimal sign is an error, since it would be read as something else. What was
 decided for a column in training is kept in the schema, and holds for every file after it.
 """
 
@@ -31,6 +32,7 @@ MOSTLY, FEW_DIRTY = 0.95, 10  # as in `profile`, where a column of numbers may h
 _SPACES = " \u00a0\u2009\u202f'\u2019"
 COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}([.{_SPACES}]\d{{3}})+)(,\d+)?$"
 POINT = rf"^[+-]?(\d+|[1-9]\d{{0,2}}([,{_SPACES}]\d{{3}})+)(\.\d*)?$"
+WITH_POINT = rf"{POINT}|^[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?$"
 GROUPED = r"^[+-]?(\d{1,3}|[1-9]\d{0,2}(\.\d{3})+)$"
 LONG = r"^[+-]?\d{4,}"
 Say = Callable[[str], None]
@@ -73,6 +75,9 @@ def to_columns(
         if column is None:
             written = text
             text, numeric, found[name] = _with_points(text, name, delimiter, usual, say)
+            _require_one_sign(
+                written, found[name], f"column {name!r}, whose other numbers have", where
+            )
             commas = commas or (found[name] == "," and _holds(written, ","))
             column = _numbers(text) if numeric else None
         elif pd.api.types.is_float_dtype(column.dtype) and _holds(text, "."):
@@ -108,15 +113,9 @@ def _as_before(
     column = _numbers(text) if sign == "." or not _holds(text, ".") else None
     if column is not None:
         return column
-    own, other = (COMMA, POINT) if sign == "," else (POINT, COMMA)
-    fits, fits_other = (pc.match_substring_regex(text, pattern) for pattern in (own, other))
-    row = pc.index(pc.and_(fits_other, pc.invert(fits)), True).as_py()
-    if row >= 0:
-        named, example = ("comma", "3,5") if sign == "," else ("point", "3.5")
-        raise DataError(
-            f"{where(row)} has {text[row].as_py()!r} in the column {name!r}, whose numbers have "
-            f"been read with a decimal {named} before, as in {example}: write it so here too."
-        )
+    fits_other = pc.match_substring_regex(text, POINT if sign == "," else COMMA)
+    whose = f"column {name!r}, whose numbers have been read before with"
+    _require_one_sign(text, sign, whose, where)
     plain = _pointed(text, sign)
     if pc.all(pc.or_(fits_other, pc.equal(plain, text))).as_py():
         row = pc.index(pc.not_equal(plain, text), True).as_py()
@@ -125,6 +124,23 @@ def _as_before(
             say(f"{name}: {was} is read as {now}, as this column was before.")
     column = _numbers(plain)
     return _strings(plain) if column is None else column
+
+
+def _require_one_sign(
+    text: pa.ChunkedArray, sign: DecimalSign, whose: str, where: Callable[[int], str]
+) -> None:
+    """Raise DataError naming the first number that only has a meaning with the other sign."""
+    if not sign:
+        return
+    own, other = (COMMA, WITH_POINT) if sign == "," else (POINT, COMMA)
+    fits, fits_other = (pc.match_substring_regex(text, pattern) for pattern in (own, other))
+    row = pc.index(pc.and_(fits_other, pc.invert(fits)), True).as_py()
+    if row >= 0:
+        named, example = ("comma", "3,5") if sign == "," else ("point", "3.5")
+        raise DataError(
+            f"{where(row)} has {text[row].as_py()!r} in the {whose} a decimal {named}, as in "
+            f"{example}: write it so too."
+        )
 
 
 def _pointed(text: pa.ChunkedArray, sign: str) -> pa.ChunkedArray:

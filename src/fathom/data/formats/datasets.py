@@ -24,13 +24,15 @@ from fathom.core.progress import Progress
 from fathom.core.schema import Kind
 from fathom.data.formats import memory
 from fathom.data.formats.arrow import from_arrow, named_classes
+from fathom.data.formats.names import ORDER, SPLITS, TARGETS
 from fathom.data.formats.nested import list_columns
-from fathom.data.formats.split_names import ORDER, SPLITS
 from fathom.data.joining import join
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
-TARGETS = ("target", "label", "labels", "targets", "y")
+
+class _Vector(list[Any]):
+    """What was an array or a tensor of one axis: numbers in columns, where a list is one value."""
 
 
 def recognises(source: object) -> bool:
@@ -49,7 +51,7 @@ def read_object(source: Any, progress: Progress) -> Raw:
     if isinstance(source, Mapping):
         return _read_mapping(source, progress)
     if _of_hugging_face(source):
-        return _of_arrow(_arrow_of(source))
+        return _with_usual_target(_arrow_of(source))
     if _of_torch(source) or isinstance(source, list):
         return _read_examples(source, progress)
     return _of_arrow(pa.table(source))
@@ -135,13 +137,38 @@ def _of_arrow(table: pa.Table) -> Raw:
     return Raw("data", "", read.table, kinds=read.kinds, target=read.target, digest=digest)
 
 
+def _with_usual_target(table: pa.Table) -> Raw:
+    """The data with the target that its name tells, where it declares none: as of examples."""
+    raw = _of_arrow(table)
+    if raw.target is not None:
+        return raw
+    columns = dict(raw.table.columns)
+    for name in set(TARGETS) & set(columns):
+        if pa.types.is_nested(table[name].type):
+            columns |= (found := _vectors(name, table[name].to_pylist()))
+            if name not in found:
+                del columns[name]
+    target = _target(None, columns)
+    return replace(raw, table=Table(columns), target=target, target_note=_guess(target))
+
+
+def _guess(target: str | tuple[str, ...] | None) -> str:
+    """What to say of a target that was told by its name alone."""
+    if target is None:
+        return ""
+    names = repr(target) if isinstance(target, str) else ", ".join(map(repr, target[:5]))
+    return f"{names} is taken for the target, going by the name: give another if it is not."
+
+
 def _read_examples(source: Any, progress: Progress) -> Raw:
     """Ask for each example once and lay out what they hold in columns."""
     _require_map_style(source)
     cells: dict[str, list[Any]] = {}
-    total = len(source)
+    total, by_name = len(source), False
     for row in range(total):
-        for name, value in _named(_example(source, row)).items():
+        example = _example(source, row)
+        by_name = by_name or isinstance(example, Mapping)  # else it stands last, which is no guess
+        for name, value in _named(example).items():
             values = cells.setdefault(name, [None] * row)
             values.append(_plain(value, name, row))
         for values in cells.values():
@@ -166,6 +193,7 @@ def _read_examples(source: Any, progress: Progress) -> Raw:
         table=table,
         kinds=kinds,
         target=target,
+        target_note=_guess(target) if by_name else "",
         digest=f"sha256:{memory.table_digest(table)}",
         where=lambda row: f"example {row}",
     )
@@ -215,7 +243,7 @@ def _plain(value: Any, name: str, row: int) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     if value.ndim < 2:
-        return value.tolist()
+        return _Vector(value.tolist()) if value.ndim else value.item()
     try:
         return memory.pictures(value[None])[0]
     except DataError as error:
@@ -234,9 +262,10 @@ def _column(name: str, values: list[Any]) -> tuple[Mapping[str, Column], Kind | 
             raise DataError(f"{name!r} is a picture in other examples, but not in example {row}.")
         return {name: _stacked(pictures)}, "image"
     if present and all(isinstance(value, list) for value in present):
-        return _vectors(name, values), None
+        vector = isinstance(present[0], _Vector) or name in ("input", *TARGETS)
+        return _vectors(name, values) if vector else list_columns(name, values), None
     frame = memory.tidy(pd.DataFrame({name: pd.Series(values, dtype=object)}), "the data set")
-    return {name: frame[name]}, None
+    return Table.from_frame(frame).columns, None
 
 
 def _stacked(pictures: Sequence[Array]) -> Column:

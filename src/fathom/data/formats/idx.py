@@ -20,11 +20,12 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
+from fathom.data.formats.names import SPLITS
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table
 
 NAME = re.compile(r"(?P<part>.*?)[-_.]?(?P<what>images|labels)[-_.]idx(3|1)-ubyte(\.gz)?$")
-SPLITS = {"train": "train", "t10k": "test", "test": "test", "validation": "validation"}
+PARTS = {**SPLITS, "t10k": "test"}
 UNSIGNED_BYTES = 0x08
 MAX_BYTES = 16 * 2**30
 
@@ -82,7 +83,7 @@ def _images(folder: Path) -> list[Path]:
 def _split(path: Path) -> str:
     match = NAME.match(path.name)
     words = re.split(r"[-_.]", match["part"].lower()) if match else []
-    return next((SPLITS[word] for word in reversed(words) if word in SPLITS), "train")
+    return next((PARTS[word] for word in reversed(words) if word in PARTS), "train")
 
 
 def _read_pair(path: Path, *, labelled: bool) -> tuple[Array, Array | None]:

@@ -14,13 +14,12 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.schema import Kind
-from fathom.data.labels import as_list_text
+from fathom.data.formats.nested import LISTS, list_columns
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
 PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
 CHANNELS = (1, 3, 4)
-NESTED = (list, tuple, set, frozenset)
 
 
 def run_name(path: Path) -> str:
@@ -38,9 +37,9 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     """Bring every column to one of: numbers, Booleans, text (str) or points in time.
 
     Integers stay integers unless values are missing, Booleans with missing values become pandas'
-    'boolean', categories and mixed columns become text, lists of names one text each (see
-    `data.labels`). `what` names the table in errors. Raises DataError for columns named twice and
-    for columns that hold other objects.
+    'boolean', categories and mixed columns become text, lists one text each or a column for each
+    number (see `formats.nested`). `what` names the table in errors. Raises DataError for columns
+    named twice and for columns that hold other objects.
     """
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -49,8 +48,28 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
             f"{what} has more than one column named {', '.join(map(repr, twice))}: "
             "give every column a name of its own."
         )
-    columns = {n: _tidy_column(frame.iloc[:, i], n, what) for i, n in enumerate(names)}
-    return pd.DataFrame(columns, index=frame.index).reset_index(drop=True)
+    columns: dict[str, Any] = {}
+    for i, name in enumerate(names):
+        column = frame.iloc[:, i].reset_index(drop=True)
+        columns |= _tidy_lists(column, name, what) or {name: _tidy_column(column, name, what)}
+    return pd.DataFrame(columns, index=range(len(frame)))
+
+
+def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
+    """Columns for a column of lists; none for any other."""
+    if not pd.api.types.is_object_dtype(column.dtype):
+        return {}
+    values = [v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in column]
+    other = [isinstance(value, dict | np.ndarray) for value in values]
+    if any(other):
+        raise DataError(
+            f"Column {name!r} of {what} holds nested values in row {other.index(True) + 1}: "
+            "spread them over columns of their own."
+        )
+    if not any(isinstance(value, LISTS) for value in values):
+        return {}
+    missing = column.isna()
+    return list_columns(name, [None if gap else v for v, gap in zip(values, missing, strict=True)])
 
 
 def _tidy_column(column: Any, name: str, what: str) -> Any:
@@ -107,15 +126,6 @@ def _tidy_objects(column: Any, name: str, what: str) -> Any:
         return _tidy_typed(pd.to_datetime(column, errors="coerce"))
     if kind == "bytes":  # encoded pictures
         return column
-    nested = column.map(lambda value: isinstance(value, list | tuple | dict | set | np.ndarray))
-    if nested.any():
-        lists = column[nested].map(as_list_text)
-        if lists.notna().all() and column[~nested].isna().all():
-            return lists.reindex(column.index).astype("str")  # sets of labels, each as one text
-        raise DataError(
-            f"Column {name!r} of {what} holds lists or other nested values in row "
-            f"{int(nested.to_numpy().argmax()) + 1}: spread them over columns of their own."
-        )
     return column.map(str, na_action="ignore").astype("str")
 
 
@@ -206,7 +216,7 @@ def _frame(targets: Any, name: str) -> pd.DataFrame:
 
 def _are_sets(targets: Any) -> bool:
     """Whether targets are lists of label sets; rows of 0 and 1, all of one length, are a matrix."""
-    if not isinstance(targets, list | tuple) or not any(isinstance(v, NESTED) for v in targets):
+    if not isinstance(targets, list | tuple) or not any(isinstance(v, LISTS) for v in targets):
         return False
     lengths = {len(v) if isinstance(v, list | tuple) else -1 for v in targets}
     if len(lengths) > 1 or lengths <= {-1, 0, 1}:

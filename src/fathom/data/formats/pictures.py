@@ -20,7 +20,7 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
-from fathom.data.formats.split_names import ORDER, SPLITS
+from fathom.data.formats.names import ORDER, SPLITS
 from fathom.data.opening import SUFFIXES, look_at_all, tell_of_several
 from fathom.data.raw import Problem, Raw, Signs
 from fathom.data.table import Column, Table

@@ -261,8 +261,7 @@ def _typed(column: _Column) -> dict[str, Any]:
     """A column as Booleans, numbers, text or lists; what is of several types becomes text."""
     name, types = column.name, column.types
     if list in types:
-        lists = [v if isinstance(v, list) or _missing(v) else [v] for v in column.values()]
-        return list_columns(name, [None if _missing(v) else v for v in lists])
+        return list_columns(name, [None if _missing(v) else v for v in column.values()])
     if types == {bool}:
         series = pd.Series(pd.array(list(column.values()), dtype="boolean"))
         return {name: series if series.isna().any() else series.astype(bool)}

@@ -1,4 +1,4 @@
-"""Split names: what folders, files, arrays and parts of data sets are called that give splits."""
+"""Names that tell something: of splits, and of targets, in folders, files, arrays and data sets."""
 
 from __future__ import annotations
 
@@ -8,3 +8,4 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ORDER = ("train", "validation", "test")
+TARGETS = ("target", "label", "labels", "targets", "y")
