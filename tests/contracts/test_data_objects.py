@@ -308,6 +308,10 @@ def test_lists_in_a_frame_of_numpy_and_of_fractions_are_as_in_a_file(tmp_path):
     assert from_file.names == from_memory.names == ("v.0", "v.1", "k")
     for name in from_file.names:
         assert from_file[name].tolist() == from_memory[name].tolist()
+    frame["v.1"] = 7
+    frame.to_json(tmp_path / "b.jsonl", orient="records", lines=True)
+    for source in (frame, tmp_path / "b.jsonl", pa.Table.from_pandas(frame[["v", "v.1"]])):
+        assert "more than one column named 'v.1'" in reason(source)
     assert "nested values in row 2" in reason(pd.DataFrame({"a": [[1], {"b": 1}]}))
 
 

@@ -97,7 +97,7 @@ def test_every_way_to_write_label_sets_means_the_same(tmp_path, form):
         frame.assign(kind=[write(names) for names in sets]).to_csv(path, index=False)
     task = "multilabel" if form == "text" else None
     request = make_request(str(path), {}, target="kind", task=task)
-    _, schema, _ = understand(request, Budget(20), Silent())
+    _, schema = understand(request, Budget(20), Silent())
     assert schema.task == "multilabel"
     assert "4 labels" in schema.task_reason
     assert ("parted by '|'" in schema.task_reason) == (form == "text")

@@ -57,8 +57,7 @@ def open_picture(
     file is missing, damaged, cut short, no picture, or above `MAX_PIXELS`.
     """
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as image:
+        with _opened(source) as image:
             _check_size(image)
             if at_least is not None:
                 image.draft(image.mode, (at_least, at_least))
@@ -69,6 +68,11 @@ def open_picture(
         raise DataError(_reason(error)) from None
 
 
+def _opened(source: str | Path | bytes) -> Image.Image:
+    """A picture of which only the header is read yet."""
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether a picture has one channel of more than 8 bits."""
     return image.mode.startswith("I") or image.mode == "F"
@@ -77,8 +81,7 @@ def is_deep(image: Image.Image) -> bool:
 def header(source: str | Path | bytes) -> tuple[tuple[int, int], bool] | None:
     """(width, height) as the picture is seen and whether it `is_deep`; None where it is damaged."""
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as image:
+        with _opened(source) as image:
             # Of PNG the format's own getexif decodes the whole picture to find a late chunk.
             turned = Image.Image.getexif(image).get(_ORIENTATION, 1) >= _FIRST_TURNED
             return (image.size[::-1] if turned else image.size), is_deep(image)
@@ -89,8 +92,7 @@ def header(source: str | Path | bytes) -> tuple[tuple[int, int], bool] | None:
 def extremes(source: str | Path | bytes) -> Levels | None:
     """The lowest and highest value of a deep picture; None of others and damaged ones."""
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as image:
+        with _opened(source) as image:
             _check_size(image)
             if not is_deep(image):
                 return None

@@ -18,7 +18,7 @@ import pyarrow as pa
 from fathom.core.errors import DataError
 from fathom.core.schema import Kind
 from fathom.data.formats.memory import tidy
-from fathom.data.formats.nested import check_width, list_columns
+from fathom.data.formats.nested import add_columns, check_width, list_columns
 from fathom.data.table import Column, Table
 
 types = pa.types
@@ -47,7 +47,7 @@ def from_arrow(table: pa.Table, what: str) -> FromArrow:
         if name in pictures:
             columns[name] = _picture_files(table[name], name, what)
         else:
-            columns |= _scalars(name, table[name], what)
+            add_columns(columns, _scalars(name, table[name], what), what)
         check_width(len(columns), what)
     classes = {n: names for n, f in features.items() if (names := _class_names(f)) and n in columns}
     for name, names in classes.items():

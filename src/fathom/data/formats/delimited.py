@@ -13,7 +13,6 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from fathom.core.errors import DataError
 from fathom.core.progress import Progress
 from fathom.data.formats import packed
 from fathom.data.formats.columns import SPELLED, to_columns
-from fathom.data.formats.encoding import to_utf8
+from fathom.data.formats.encoding import read_utf8
 from fathom.data.formats.lines import LineNumbers
 from fathom.data.formats.memory import run_name
 from fathom.data.raw import Raw, Signs
@@ -103,10 +102,7 @@ def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | 
 
 def read_texts(path: Path, progress: Progress) -> Texts:
     """Cut one file into fields; there may be no rows. Raises DataError naming the file and line."""
-    data = packed.read_bytes(path)
-    content, encoding = to_utf8(data, path)
-    if encoding:
-        progress.say(f"{path.name} is not UTF-8; it was read as {encoding}.")
+    content, digest = read_utf8(path, progress)
     layout = find_layout(content, path)
     header = read_header(content, layout, path)
     table, layout = parse(content, header, layout, path)
@@ -114,7 +110,7 @@ def read_texts(path: Path, progress: Progress) -> Texts:
         progress.say(f"{path.name} holds unpaired quotes: all quotes are taken as characters.")
     plain = _line_ends(content) == len(table)
     where = LineNumbers(path, None if plain else layout.lines_of_rows)
-    return Texts(path, table, layout, sha256(data).hexdigest(), where)
+    return Texts(path, table, layout, digest, where)
 
 
 def _line_ends(content: bytes) -> int:

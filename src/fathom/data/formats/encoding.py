@@ -5,11 +5,14 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from hashlib import sha256
 from pathlib import Path
 
 from charset_normalizer import from_bytes
 
 from fathom.core.errors import DataError
+from fathom.core.progress import Progress
+from fathom.data.formats import packed
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -34,6 +37,18 @@ SAMPLE_BYTES = 64 * 1024
 PIECE = 16 * 2**20
 _SIGNS = frozenset("¢£¤¥¦¨¬¯±²³´¶¸¹º¼½¾¿×÷")
 FEW = 40  # bytes beyond ASCII, too few for a statistical guess of the language
+
+
+def read_utf8(path: Path, progress: Progress) -> tuple[bytes, str]:
+    """A file of text, packed or not, as UTF-8, and the SHA-256 of what was in it, hexadecimal.
+
+    An encoding that was guessed is told. Raises DataError as `to_utf8` does.
+    """
+    data = packed.read_bytes(path)
+    content, encoding = to_utf8(data, path)
+    if encoding:
+        progress.say(f"{path.name} is not UTF-8; it was read as {encoding}.")
+    return content, sha256(data).hexdigest()
 
 
 def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.schema import Kind
-from fathom.data.formats.nested import LISTS, list_columns
+from fathom.data.formats.nested import LISTS, add_columns, list_columns
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
@@ -51,13 +51,17 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for i, name in enumerate(names):
         column = frame.iloc[:, i].reset_index(drop=True)
-        columns |= _tidy_lists(column, name, what) or {name: _tidy_column(column, name, what)}
+        found = _tidy_lists(column, name, what) or {name: _tidy_column(column, name, what)}
+        add_columns(columns, found, what)
     return pd.DataFrame(columns, index=range(len(frame)))
 
 
 def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
     """Columns for a column of lists; none for any other."""
     if not pd.api.types.is_object_dtype(column.dtype):
+        return {}
+    nested = (*LISTS, dict, np.ndarray)
+    if not any(issubclass(kind, nested) for kind in set(map(type, column))):
         return {}
     values = [v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in column]
     other = [isinstance(value, dict | np.ndarray) for value in values]
@@ -66,8 +70,6 @@ def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
             f"Column {name!r} of {what} holds nested values in row {other.index(True) + 1}: "
             "spread them over columns of their own."
         )
-    if not any(isinstance(value, LISTS) for value in values):
-        return {}
     missing = column.isna()
     return list_columns(name, [None if gap else v for v, gap in zip(values, missing, strict=True)])
 

@@ -64,6 +64,16 @@ def _fractional(values: Sequence[Any]) -> bool:
     return fraction
 
 
+def add_columns(columns: dict[str, Any], found: Mapping[str, Any], what: str) -> None:
+    """Add columns to others. Raises DataError where the parts of a list bear a name of theirs."""
+    if twice := sorted(columns.keys() & found.keys()):
+        raise DataError(
+            f"{what} has more than one column named {twice[0]!r}, since lists become columns: "
+            "rename one."
+        )
+    columns.update(found)
+
+
 def check_width(columns: int, what: str) -> None:
     """Raise DataError where names that differ from row to row have become columns."""
     if columns > MAXIMUM_COLUMNS:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,10 @@ from fathom.core.errors import DataError
 from fathom.core.progress import Progress
 from fathom.data.cells import text_of
 from fathom.data.formats import packed
-from fathom.data.formats.encoding import to_utf8
+from fathom.data.formats.encoding import read_utf8
 from fathom.data.formats.lines import LineNumbers
 from fathom.data.formats.memory import run_name
-from fathom.data.formats.nested import check_width, flatten, list_columns
+from fathom.data.formats.nested import add_columns, check_width, flatten, list_columns
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Table
 
@@ -44,10 +43,7 @@ def recognises(path: Path) -> bool:
 
 def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
     """Read one file of JSON. Raises DataError naming the file and the line or record."""
-    data = packed.read_bytes(path)
-    content, encoding = to_utf8(data, path)
-    if encoding:
-        progress.say(f"{path.name} is not UTF-8; it was read as {encoding}.")
+    content, digest = read_utf8(path, progress)
     records: Iterable[Any] | None = None
     where: Callable[[int], str] = lambda row: f"{path.name} record {row + 1}"  # noqa: E731
     if packed.suffix(path) not in LINES:
@@ -63,7 +59,7 @@ def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | 
         name=run_name(path),
         source=str(path),
         table=table,
-        digest=f"sha256:{sha256(data).hexdigest()}",
+        digest=f"sha256:{digest}",
         where=where,
     )
 
@@ -211,7 +207,7 @@ def _columns(
     for name in list(columns):
         column = columns.pop(name)
         column.fill(rows)
-        result |= _typed(column)
+        add_columns(result, _typed(column), str(path))
     return result
 
 
