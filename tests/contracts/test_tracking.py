@@ -136,7 +136,9 @@ def test_a_store_that_is_not_there_costs_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     sentences = run("mlflow", tmp_path / "run", 3, done=True)
     assert len(sentences) == 1
-    assert "Nothing is tracked" in sentences[0]
+    assert sentences[0].startswith("Nothing is tracked: mlflow cannot be used (its server cannot")
+    assert "Connection refused" in sentences[0]
+    assert "HTTP" not in sentences[0]
 
 
 def test_unknown_and_missing_trackers(monkeypatch):

@@ -131,6 +131,7 @@ CASES = {
     "labels that nothing parts": (good("--task", "multilabel"), "--task classification"),
     "labels too rare": (rare_labels, "training rows that have a label"),
     "no target": (lambda: good()()[:1], "--target"),
+    "no target, and how to say it in Python": (lambda: good()()[:1], "target=COLUMN"),
     "one class": (write("t.csv", "a,churn\n" + "".join(f"{i},no\n" for i in range(40))), "churn"),
     "five rows": (write("t.csv", "\n".join(TABLE.splitlines()[:6])), "5 "),
     "ragged": (write("t.csv", TABLE + "1,2,yes,4,5\n" + ROWS), "62"),

@@ -29,7 +29,8 @@ from fathom.core.urls import without_password
 @click.option(
     "--tune-storage",
     metavar="URL",
-    help="A database for the trials; machines that give the same command share them.",
+    help="A database for the trials; machines that give the same command share them.  "
+    "[default: a file in the run's folder]",
 )
 @click.option(
     "--track",
@@ -54,7 +55,7 @@ def fit(
       pictures      a folder with a folder for each class
       arrays        NumPy (.npz, .npy), a folder of IDX files
       built in      digits, wine, breast-cancer, diabetes
-      a plan.yaml   to repeat a run
+      a run         its folder, or its plan.yaml: the run is repeated
 
     In Python (fathom.fit) also a DataFrame, arrays, or a data set of PyTorch or Hugging Face.
 
@@ -63,10 +64,12 @@ def fit(
       fathom fit digits --budget 30s
       fathom fit churn.csv --target Churn
       fathom fit train.csv --test test.csv --target income --budget 5m
+      fathom fit 'parts/part-*.csv' --target income               several files, one table
       fathom fit films.csv --target genres --task multilabel      drama|comedy
       fathom fit things.csv --target red --target round           yes/no columns
       fathom fit photos/ --set network.depth=4 --set optimizer=sgd
       fathom fit churn.csv --target Churn --tune 20 --budget 10m
+      fathom fit churn.csv --target Churn --device cuda:1 --track mlflow
       fathom fit runs/churn/plan.yaml            the same plan again: the same weights
       fathom fit churn.csv --target Churn --resume
     """

@@ -151,7 +151,8 @@ def _target(raw: Raw, target: str | None) -> str:
         return wanted
     raise DataError(
         f"{raw.called} does not say what is to be learned: "
-        f"{raw.target_note or 'say which with --target'}; its columns are {_listed(raw)}."
+        f"{raw.target_note or 'say which with --target COLUMN (in Python target=COLUMN)'}; "
+        f"its columns are {_listed(raw)}."
     )
 
 

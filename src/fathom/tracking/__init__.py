@@ -93,9 +93,8 @@ class Tracking:
             getattr(self._tracker, what)(*arguments)
         except Exception as error:  # whatever a foreign tool does, training goes on
             self._tracker = None
-            reason = (str(error).splitlines() or [""])[0][:200]
             self._progress.say(
-                f"Tracking stopped ({type(error).__name__}: {reason.rstrip('.')}); training goes "
+                f"Tracking stopped ({type(error).__name__}: {_reason(error)}); training goes "
                 "on, and log.jsonl has all of it."
             )
 
@@ -114,10 +113,19 @@ def _open(name: str, folder: Path, progress: Progress) -> Tracker | None:
     try:
         tracker: Tracker = import_module(f"fathom.tracking.to_{name}").open_tracker(folder)
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        progress.say(f"Nothing is tracked: {name} cannot be used ({reason.rstrip('.')}).")
+        progress.say(f"Nothing is tracked: {name} cannot be used ({_reason(error)}).")
         return None
     return tracker
+
+
+def _reason(error: BaseException) -> str:
+    """Why, without the words of the libraries that a connection passes through."""
+    inner: BaseException = error
+    while (cause := inner.__cause__ or inner.__context__) is not None:
+        inner = cause
+    if inner is not error and isinstance(inner, OSError):
+        return f"its server cannot be reached: {inner.strerror or inner}"
+    return (str(error).splitlines() or [""])[0][:200].rstrip(".")
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
