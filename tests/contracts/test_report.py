@@ -372,3 +372,12 @@ def test_the_report_loads_no_torch(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert (tmp_path / "report.html").exists()
+
+
+def test_counts_have_no_tick_between_two_of_them() -> None:
+    series = [{"name": "each trial", "x": [1, 2, 3, 4], "y": [0.1, 0.3, 0.2, 0.4]}]
+    markup = str(draw(Figure("curves", {"series": series, "x_label": "trial"})).markup)
+    assert ">1.5<" not in markup
+    assert ">3<" in markup
+    series[0]["x"] = [1.1, 2, 3, 4]
+    assert ">1.5<" in str(draw(Figure("curves", {"series": series, "x_label": "hours"})).markup)

@@ -250,3 +250,15 @@ def test_shares_next_to_the_ends_are_not_rounded_to_them() -> None:
     assert [wording.percent(share) for share in (1.0, 0.9996, 0.981, 0.0004, 0.0)] == [
         "100.0 %", "99.96 %", "98.1 %", "0.04 %", "0.0 %",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_walkthrough_answers_its_example_once(name: str, monkeypatch: Any) -> None:
+    subject, asked = fresh(name), []
+    predict = subject.network.predict
+    monkeypatch.setattr(
+        subject.network, "predict", lambda some: asked.append(len(some)) or predict(some)
+    )
+    record = one("walkthrough", subject, "anatomy.walkthrough")
+    assert "The right answer is" in record.figure.data["steps"][0]["sentence"]
+    assert 1 not in asked  # the passes that are shown have answered it already

@@ -164,6 +164,14 @@ def test_what_was_tried_can_be_drawn(searched):
     assert [record.id for record in found] == ["tuning.best", "tuning.trials", "tuning.importance"]
     assert found[0].split == "validation"
     assert found[2].status == "skipped"
+    search = told(searched[0])
+    best = found[0].figure.data["series"][0]
+    assert best["x"][-1] == len(search.trials)  # a line to the end, whatever was ended early
+    table = found[1].figure.data
+    assert table["rows"][0][0] == "searched"
+    said = [*table["rows"][0], found[1].sentence]
+    for range_told in search.space.values():
+        assert any(range_told in str(cell) for cell in said)
     for record in found[:2]:
         assert draw(record.figure).markup
 

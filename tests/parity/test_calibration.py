@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -10,6 +12,9 @@ from evidence_subjects import fresh
 from fathom.core.budget import Budget
 from fathom.evidence import EVIDENCE
 from fathom.evidence.calibration import BINS, bin_of, calibration_error, chance_error, reliability
+from fathom.inference.model import NetworkPredictor
+from fathom.inference.trust import Trust
+from fathom.report.figures import draw
 
 
 def claimed(n: int, seed: int, boast: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -63,3 +68,27 @@ def test_before_is_a_temperature_of_one() -> None:
         assert record.value == pytest.approx(reliability(probs.max(axis=1), right).error)
     assert after.figure is not None
     assert sum(after.figure.data["before"]["count"]) == len(targets)
+
+
+@pytest.mark.parametrize(("n", "bins"), [(5, 1), (50, 5), (100, 10), (150, 15), (3000, 15)])
+def test_few_rows_have_fewer_bins_and_the_method_says_how_many(n: int, bins: int) -> None:
+    confidence, right = claimed(n, seed=2)
+    assert len(reliability(confidence, right).count) == bins
+    method = calibration_error(confidence, right, np.random.default_rng(0)).method
+    assert f"{bins} bin" in method
+
+
+@pytest.mark.parametrize("name", ["digits", "labels"])
+def test_where_nothing_was_calibrated_its_figures_are_told_once(name: str) -> None:
+    model, found = fresh(name).model, {}
+    for temperature in (1.0, 1.5):
+        divided = dataclasses.replace(model, trust=Trust(temperature=temperature))
+        subject = fresh(name, model=divided, network=NetworkPredictor(divided))
+        found[temperature] = EVIDENCE["calibration"].measure(subject, Budget(60))
+    before, after = found[1.0]
+    assert before.status == "not_applicable"
+    assert "Nothing was calibrated" in before.reason
+    assert "temperature" not in after.sentence
+    assert "before calibration" not in str(draw(after.figure).markup)
+    assert found[1.5][0].status == "measured"
+    assert "before calibration" in str(draw(found[1.5][1].figure).markup)

@@ -78,6 +78,15 @@ class Prediction(ABC):
     def columns(self) -> Mapping[str, Array]:
         """Columns (n,) of a file of predictions: `prediction` first, then how sure it is."""
 
+    def right(self, targets: Array) -> Array | None:
+        """Which rows are answered rightly, (n,) Boolean; None of numbers, which are only near."""
+        return None
+
+    @property
+    def certainty(self) -> Array | None:
+        """How sure each row's answer is, (n,); None where the form does not say."""
+        return None
+
     def confidence(self, position: int) -> float | None:
         """How sure the answer for one row is; None where the form does not say."""
         return None

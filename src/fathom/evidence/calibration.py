@@ -20,6 +20,8 @@ from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
 
 BINS = 15
+A_BIN = 10  # claims at least, where there are fewer than 150: a share of three says nothing
+NOTHING_DONE = "Nothing was calibrated: the network's outputs are used as they are."
 # Within two points of the truth a stated confidence can be acted upon as it stands; beyond five
 # one stated 'ninety per cent' may well be eighty-five.
 GOOD_ERROR, FAIR_ERROR = 0.02, 0.05
@@ -42,11 +44,13 @@ class Reliability:
         return float(np.sum(self.count * apart) / self.count.sum())
 
 
-def bin_of(confidence: Array, bins: int = BINS) -> Array:
-    """The bin of each confidence (n,), 0 to `bins` - 1: equally many in each, equal ones together.
+def bin_of(confidence: Array) -> Array:
+    """The bin of each confidence (n,), from 0 on: equally many in each, equal ones together.
 
-    Where confidences repeat there may be fewer bins, numbered without gaps.
+    There are BINS, fewer where one would hold less than A_BIN or where confidences repeat,
+    numbered without gaps.
     """
+    bins = int(np.clip(len(confidence) // A_BIN, 1, BINS))
     ranks = np.searchsorted(np.sort(confidence), confidence)  # equal values share the lowest rank
     places = np.minimum(ranks * bins // max(len(confidence), 1), bins - 1)
     return np.unique(places, return_inverse=True)[1]
@@ -80,7 +84,8 @@ def calibration_error(
         what = "every label of every row"
     low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     ends = max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))
-    method = f"{what}, {BINS} bins of equal mass, basic bootstrap, {len(draws):,} draws"
+    bins = wording.plural(int(places.max()) + 1, "bin")
+    method = f"{what}, {bins} of equal mass, basic bootstrap, {len(draws):,} draws"
     return Estimate(value, min(ends[0], value), max(ends[1], value), method)
 
 
@@ -166,8 +171,11 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         return [not_applicable(id, "calibration", reason) for id in ids]
     before = subject.predict_uncalibrated("test").claims(targets)
     assert before is not None
+    first = not_applicable(ids[0], "calibration", NOTHING_DONE)
+    if subject.model.trust.temperature != 1.0:
+        first = _record(subject, ids[0], before, None)
     return [
-        _record(subject, ids[0], before, None),
+        first,
         _record(subject, ids[1], claimed, _figure(before, claimed)),
     ]
 
@@ -222,8 +230,8 @@ def _after(
     confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
 ) -> str:
     return (
-        f"As it is used, with its outputs divided by a temperature of "
-        f"{wording.number(temperature)}, the network is {_leaning(confidence, right)}: it claims "
+        f"As it is used, {_divided(temperature)}, the network is "
+        f"{_leaning(confidence, right)}: it claims "
         f"{wording.percent(float(confidence.mean()))} on average and is right in "
         f"{wording.percent(float(right.mean()))} of cases. Its stated confidence is off by "
         f"{wording.percent(estimate.value)} ({_between(estimate)}); perfect probabilities would "
@@ -245,13 +253,18 @@ def _labels_after(
     confidence: Array, right: Array, estimate: Estimate, chance: float, temperature: float
 ) -> str:
     return (
-        f"As it is used, with its outputs divided by a temperature of "
-        f"{wording.number(temperature)}, the network gives a label "
+        f"As it is used, {_divided(temperature)}, the network gives a label "
         f"{wording.percent(float(confidence.mean()))} on average, and "
         f"{wording.percent(float(right.mean()))} of them hold. A stated probability is off by "
         f"{wording.percent(estimate.value)} ({_between(estimate)}); perfect ones would seem off by "
         f"{wording.percent(chance)} by chance among {len(right):,} labels of examples."
     )
+
+
+def _divided(temperature: float) -> str:
+    if temperature == 1.0:
+        return "with its outputs as they are"
+    return f"with its outputs divided by a temperature of {wording.number(temperature)}"
 
 
 def _between(estimate: Estimate) -> str:

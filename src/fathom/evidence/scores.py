@@ -17,7 +17,6 @@ from scipy.sparse import csr_array
 from fathom.core.prediction import (
     Array,
     ClassPrediction,
-    LabelsPrediction,
     NumberPrediction,
     Prediction,
 )
@@ -309,9 +308,10 @@ class SaidMetric(TermMetric, Bounded):
 
 
 def _right(prediction: Prediction, targets: Array) -> Array:
-    if not isinstance(prediction, ClassPrediction | LabelsPrediction):
+    right = prediction.right(targets)
+    if right is None:
         raise TypeError("this metric scores predictions that are right or wrong")
-    return prediction.right(targets)
+    return right
 
 
 def _codes(prediction: Prediction) -> Array:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fathom.core.batch import Batch
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
-from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
+from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction, Prediction
 from fathom.core.record import Figure, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
@@ -54,12 +54,15 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     unit = pick_unit(first)
     names = term_names(subject, network, example, first, unit)
     learned = one_step(subject, network, batch, float(loss.detach()))
+    outputs = calls[-1].output.detach()
+    prediction = subject.task.predict(outputs)
+    truth = _truth(prediction, example)
     steps = [
-        _input(subject, example),
+        _input(subject, example, truth),
         _sum(unit, names, first),
         _activation(unit, first, calls),
-        _answer(subject, calls[-1].output.detach(), example),
-        _loss(subject, calls[-1].output.detach(), example, float(loss.detach())),
+        _answer(subject, outputs, prediction, truth),
+        _loss(subject, outputs, prediction, example, float(loss.detach())),
         _gradient(unit, names, first),
         _update(unit, learned),
     ]
@@ -90,13 +93,11 @@ def choose(subject: Subject) -> Examples:
     some = subject.examples("validation").sample(CANDIDATES, subject.generator("walkthrough"))
     assert some.targets is not None
     prediction = subject.network.predict(some)
-    if isinstance(prediction, ClassPrediction | LabelsPrediction):
-        right = prediction.right(some.targets)
-        position = int(np.argmin(np.where(right, prediction.certainty, 2.0)))
+    right, certainty = prediction.right(some.targets), prediction.certainty
+    if right is None or certainty is None:
+        position = int(np.argsort(-prediction.merit(some.targets))[len(some) // 2])
     else:
-        assert isinstance(prediction, NumberPrediction)
-        errors = np.abs(prediction.values - some.targets)
-        position = int(np.argsort(errors)[len(errors) // 2])
+        position = int(np.argmin(np.where(right, certainty, 2.0)))
     return some.take(np.array([position]))
 
 
@@ -150,18 +151,18 @@ def _step(
     return {**data, "formula": formula, "image": image}
 
 
-def _truth(subject: Subject, example: Examples) -> str:
+def _truth(prediction: Prediction, example: Examples) -> str:
     assert example.targets is not None
-    truth = subject.network.predict(example).truth(example.targets[0])
+    truth = prediction.truth(example.targets[0])
     return truth if isinstance(truth, str) else _exact(truth)
 
 
-def _input(subject: Subject, example: Examples) -> Step:
+def _input(subject: Subject, example: Examples, truth: str) -> Step:
     row = row_of(subject, example, 0)
     return _step(
         "The input",
         f"This is {subject.locate(int(example.rows[0]))}. The right answer is "
-        f"{_truth(subject, example)}. To the network it is nothing but numbers.",
+        f"{truth}. To the network it is nothing but numbers.",
         columns=["column", "value"],
         rows=[[name, value] for name, value in row.items()] if row else None,
         image=picture_of(subject, example, 0),
@@ -207,8 +208,7 @@ def _activation(unit: Unit, first: Call, calls: list[Call]) -> Step:
     )
 
 
-def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
-    prediction = subject.task.predict(outputs)
+def _answer(subject: Subject, outputs: Tensor, prediction: Prediction, truth: str) -> Step:
     stages: Any = subject.model.network
     count = wording.plural(len(stages.stages()), "stage")
     if isinstance(prediction, NumberPrediction):
@@ -217,7 +217,7 @@ def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
         return _step(
             "The answer",
             f"After all {count} one number is left. Brought back to the units of "
-            f"{subject.schema.target.name} it is {value}; the truth is {_truth(subject, example)}.",
+            f"{subject.schema.target.name} it is {value}; the truth is {truth}.",
             formula=f"{_exact(float(outputs[0, 0]))} x {_exact(spec.scale)} + "
             f"{_exact(spec.center)} = {value}",
         )
@@ -247,10 +247,11 @@ def _answer(subject: Subject, outputs: Tensor, example: Examples) -> Step:
     )
 
 
-def _loss(subject: Subject, outputs: Tensor, example: Examples, loss: float) -> Step:
+def _loss(
+    subject: Subject, outputs: Tensor, prediction: Prediction, example: Examples, loss: float
+) -> Step:
     assert example.targets is not None
     written = _exact(loss)
-    prediction = subject.task.predict(outputs)
     if isinstance(prediction, LabelsPrediction):
         return _label_loss(prediction, example, loss)
     if not isinstance(prediction, ClassPrediction):

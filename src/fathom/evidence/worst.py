@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.prediction import Array, LabelsPrediction, NumberPrediction, Prediction
+from fathom.core.prediction import Array, LabelsPrediction, Prediction
 from fathom.core.record import Figure, Record
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
@@ -46,9 +46,9 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
 
 def _value(prediction: Prediction, targets: Array, worst: Array) -> float:
     """How many are wrong; of numbers, how large the largest error is."""
-    if isinstance(prediction, NumberPrediction):
-        return float(np.abs(prediction.values - targets).max(initial=0.0))
-    return float(len(worst))
+    if prediction.mistakes:
+        return float(len(worst))
+    return float(np.sqrt(-prediction.merit(targets).min(initial=0.0)))
 
 
 def _item(subject: Subject, prediction: Prediction, position: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from fathom.core.prediction import Array, ClassPrediction, Prediction
+from fathom.core.prediction import Array, Prediction
 from fathom.core.task import SupervisedTask
 from fathom.tasks import selection
 
@@ -139,7 +139,8 @@ def _merit(metric: str, prediction: Prediction, targets: Array) -> tuple[str, Ar
     An accuracy is a mean over examples itself. An area under a curve is not, nor is a root: for
     those, what the network has learned to make large.
     """
-    if metric == "accuracy" and isinstance(prediction, ClassPrediction):
-        return "share of right answers", prediction.right(targets).astype(np.float64)
+    right = prediction.right(targets)
+    if metric == "accuracy" and right is not None:
+        return "share of right answers", right.astype(np.float64)
     what = "squared error, its sign turned," if prediction.logits() is None else "log-probability"
     return what, prediction.merit(targets)

@@ -131,11 +131,12 @@ def _best(search: Search) -> Record:
 
 
 def _best_so_far(search: Search) -> dict[str, list[float]]:
-    """The best score of the trials that came to their end, up to each of them."""
+    """The best score of trials that came to their end, from the first such on to the last trial."""
     xs, ys, best = [], [], float("-inf")
     for trial in search.trials:
         if trial.state == "finished" and trial.score is not None:
             best = max(best, trial.score)
+        if best > float("-inf"):
             xs.append(float(trial.number + 1))
             ys.append(abs(best))
     return {"x": xs, "y": ys}
@@ -158,11 +159,14 @@ def _table(search: Search) -> Record:
         + [_cell(t.settings.get(key)) for key in keys]
         for t in ranked[:MOST_IN_TABLE]
     ]
-    tried = "; ".join(f"{key} {told}" for key, told in search.space.items())
+    if rows:
+        rows.insert(0, ["searched", "", "", *(search.space[key] for key in keys)])
+    alike = "; ".join(f"{key} {told}" for key, told in search.space.items() if key not in keys)
+    rest = f" Searched too, but alike in all of them: {alike}." if alike else ""
     return Record(
         "tuning.trials",
         GROUP,
-        f"The best settings on validation. Searched: {tried}.",
+        f"The best settings on validation, below what was searched.{rest}",
         value=float(len(search.trials)),
         unit="trials",
         n=len(search.trials),

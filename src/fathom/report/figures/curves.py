@@ -67,11 +67,20 @@ def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, f
         dashes = _DASHES[place // len(_COLOURS) % len(_DASHES)]
         xs, ys = zip(*points, strict=True)
         marker = "o" if len(points) == 1 else None
-        axes.plot(xs, ys, color=colour, linestyle=dashes, marker=marker, markersize=4)
+        axes.plot(
+            xs,
+            ys,
+            color=colour,
+            linestyle=dashes,
+            marker=marker,
+            markersize=4,
+            clip_on=marker is None,
+        )
         ends.append((name, ys[-1], colour))
     axes.margins(x=0, y=0.06)
     axes.autoscale_view()
-    plot.number_axis(axes.xaxis)
+    whole = all(x == int(x) for _, points in lines for x, _ in points)
+    plot.number_axis(axes.xaxis, whole=whole)
     plot.number_axis(axes.yaxis, most=5, log=log)
     plot.label_axes(axes, curves.x_label, curves.y_label)
     if len(lines) > 1:

@@ -88,14 +88,15 @@ def label_axes(axes: Any, x: str, y: str = "") -> None:
     axes.set_ylabel(words.shorten(y, _LONGEST_LABEL))
 
 
-def number_axis(axis: Any, *, most: int = 6, log: bool = False) -> None:
-    """Few round ticks, written as the page writes numbers."""
+def number_axis(axis: Any, *, most: int = 6, log: bool = False, whole: bool = False) -> None:
+    """Few round ticks, written as the page writes numbers; with `whole` none between two counts."""
     if log:
         low, high = axis.get_view_interval()
         few = high / low < 300  # over two or three decades powers of ten alone are too few
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=2 * most))
     else:
-        axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]))
+        steps = [1, 2, 2.5, 5, 10]
+        axis.set_major_locator(MaxNLocator(nbins=most, steps=steps, integer=whole))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
 

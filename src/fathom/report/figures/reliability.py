@@ -45,7 +45,7 @@ class Reliability(Struct):
 
 @FIGURES.register("reliability")
 def draw(data: dict[str, Any]) -> Drawing:
-    """Two lines and the diagonal."""
+    """Two lines and the diagonal; one where nothing was calibrated."""
     reliability = msgspec.convert(data, Reliability)
     markup = plot.plot(lambda axes: _paint(axes, reliability), CAPTION, width=380, height=330)
     return Drawing(markup, CAPTION)
@@ -55,8 +55,11 @@ def _paint(axes: Any, reliability: Reliability) -> None:
     before, after = reliability.before.points, reliability.after.points
     low = min([value for point in before + after for value in point], default=0.0)
     low = max(0.0, math.floor(low * 10 - 0.2) / 10)
+    calibrated = before != after
+    drawn = [(before, plot.MUTED, False)] if calibrated else []
+    drawn.append((after, plot.ACCENT, True))
     axes.plot([low, 1], [low, 1], color=plot.MUTED, linewidth=0.6)
-    for points, colour, filled in ((before, plot.MUTED, False), (after, plot.ACCENT, True)):
+    for points, colour, filled in drawn:
         axes.plot(
             [p[0] for p in points],
             [p[1] for p in points],
@@ -74,5 +77,6 @@ def _paint(axes: Any, reliability: Reliability) -> None:
     plot.number_axis(axes.xaxis, most=5)
     plot.number_axis(axes.yaxis, most=5)
     plot.label_axes(axes, "stated confidence", "share that was right")
-    entries = [("● as it is used", plot.ACCENT), ("○ before calibration", plot.MUTED)]
-    plot.key(axes, entries)
+    if calibrated:
+        entries = [("● as it is used", plot.ACCENT), ("○ before calibration", plot.MUTED)]
+        plot.key(axes, entries)
