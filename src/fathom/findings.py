@@ -218,7 +218,7 @@ def _warnings(prepared: Prepared, rivals: Rivals) -> tuple[str, ...]:
     unread = [f"{prepared.raw.locate(r)}: {why}" for r, why in prepared.unreadable.items()]
     notes = [note for model in rivals.fitted.values() for note in model.notes]
     most = 20
-    lines: list[str] = [*problems, *unread, *notes]
+    lines: list[str] = [*problems, *unread, *rivals.left_out, *notes]
     more = [f"… and {len(lines) - most} more."] if len(lines) > most else []
     return (*lines[:most], *more)
 

@@ -113,11 +113,12 @@ def test_applicable_follows_the_kinds():
     def names(*kinds):
         return applicable(make_schema("regression", kinds, ()))
 
+    of_pictures = ["pictures", "picture_kernel", "picture_boosting"]
     assert names("text") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
-    assert names("image") == ["constant", "pictures", "picture_kernel"]
+    assert names("image") == ["constant", *of_pictures]
     scalar = ["linear", "boosting"]
-    assert names("image", "number") == ["constant", *scalar, "pictures", "picture_kernel"]
+    assert names("image", "number") == ["constant", *scalar, *of_pictures]
 
 
 @pytest.mark.parametrize(("name", "case"), RUNS)
@@ -232,6 +233,7 @@ TITLES = {
     "boosting": "Gradient boosting",
     "pictures": "The linear model on picture features",
     "picture_kernel": "The kernel model on picture features",
+    "picture_boosting": "Gradient boosting on picture features",
 }
 
 
@@ -242,7 +244,7 @@ def test_a_fit_that_the_budget_cut_short_says_so(name, case):
     short, _ = fit.__wrapped__(name, case, budget=Budget(15, clock=Ticks()), validation=None)
     assert whole.settled
     assert not any("time budget" in note for note in whole.notes)
-    if name == "boosting":
+    if name.endswith("boosting"):
         assert not short.settled
         assert 5 <= count(short.limit) < count(whole.limit) + 30
     assert short.settled != any(
@@ -251,7 +253,9 @@ def test_a_fit_that_the_budget_cut_short_says_so(name, case):
         for note in short.notes
     )
     assert baseline_from_state(name, *short.state()).settled == short.settled
-    if name == "boosting":  # its limit is written into the plan, and a repeat is no less hurried
+    if name.endswith(
+        "boosting"
+    ):  # its limit is written into the plan, and a repeat is no less hurried
         limit = msgspec.convert(msgspec.to_builtins(short.limit), Limit)
         again, _ = fit.__wrapped__(name, case, limit=limit)
         assert (again.settled, again.notes) == (short.settled, short.notes)
@@ -317,7 +321,7 @@ def test_a_temperature_must_be_above_zero():
             baseline.calibrated(wrong)
 
 
-@pytest.mark.parametrize("name", ["linear", "boosting", "pictures", "picture_kernel", "constant"])
+@pytest.mark.parametrize("name", list(BASELINES))
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
     examples, schema, task = make("mixed classification 3")
     train = examples.take(examples.targets != 1)

@@ -356,3 +356,24 @@ def test_with_nothing_unseen_no_judgement_is_made() -> None:
     assert records("gap", subject)["gap.accuracy"].status == "not_applicable"
     for record in found.values():
         assert "unseen example" not in record.sentence
+
+
+def with_third(third: Guesser) -> Record:
+    """The verdict where a third model, which is not the best on validation, stands beside."""
+    subject = digits_of_three(Guesser(0.97), Guesser(0.8, seed=1))
+    with_it = {**subject.baselines, "picture_boosting": third}
+    return records("comparison", changed(subject, baselines=with_it))["verdict"]
+
+
+def test_what_is_clearly_behind_when_it_is_cut_short_is_not_doubted() -> None:
+    behind = with_third(Unfinished(0.4, seed=2))
+    assert (behind.value, behind.grade) == ("network", "good")
+    assert "had not finished" not in behind.sentence
+
+
+def test_what_is_close_to_the_best_when_it_is_cut_short_is_said() -> None:
+    close = with_third(Unfinished(0.8, seed=2))
+    assert (close.value, close.grade) == ("network", "fair")
+    assert "Gradient boosting on picture features had not finished within its share" in (
+        close.sentence
+    )

@@ -9,6 +9,7 @@ from fathom.baselines.boosting import Boosting
 from fathom.baselines.constant import Constant
 from fathom.baselines.linear import Linear
 from fathom.baselines.per_label import PerLabel, limits_of
+from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
 from fathom.core.budget import Budget
@@ -21,7 +22,7 @@ from fathom.core.schema import Schema, TaskName
 __all__ = ["BASELINES", "Baseline", "Limit", "applicable", "baseline_from_state", "fit_baseline"]
 
 BASELINES: Registry[type[Baseline]] = Registry("baseline")
-for _baseline in (Constant, Linear, Boosting, Pictures, PictureKernel):
+for _baseline in (Constant, Linear, Boosting, Pictures, PictureKernel, PictureBoosting):
     BASELINES.register(_baseline.name)(_baseline)
 
 
@@ -29,13 +30,13 @@ def applicable(schema: Schema) -> list[str]:
     """The baselines that can learn from these fields, the cheapest first.
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
-    pictures.
+    pictures, `picture_boosting` both.
     """
     names = ["constant"]
     if schema.of_kind("number", "category", "boolean", "time"):
         names += ["linear", "boosting"]
     if schema.of_kind("image"):
-        names += ["pictures", "picture_kernel"]
+        names += ["pictures", "picture_kernel", "picture_boosting"]
     return names
 
 

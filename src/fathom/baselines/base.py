@@ -41,6 +41,7 @@ class Baseline(ABC):
     limit: Limit
     least_limit: ClassVar[int] = 1
     takes_recipe: ClassVar[bool] = False
+    takes_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -56,6 +57,14 @@ class Baseline(ABC):
         self.notes = notes
         self.settled = settled
         self.temperature = temperature
+
+    @classmethod
+    def least_seconds(cls, train: Examples, schema: Schema) -> float:
+        """About how long the smallest fit worth having takes; with less time none is begun.
+
+        0, the rule, is for a method that is always worth having.
+        """
+        return 0.0
 
     @classmethod
     @abstractmethod
@@ -134,6 +143,10 @@ def check_limit(kind: type[Baseline], limit: Extent | None) -> None:
     """Raise PlanError where a plan's limit is below what the method needs, or of another kind."""
     if isinstance(limit, Recipe) and not kind.takes_recipe:
         raise PlanError(f"The plan's baselines.{kind.name} is a recipe; it must be a number.")
+    if isinstance(limit, Recipe) and limit.rows and not kind.takes_rows:
+        raise PlanError(
+            f"The plan's baselines.{kind.name} has rows; it draws none, leave them out."
+        )
     if isinstance(limit, int) and limit < kind.least_limit:
         raise PlanError(
             f"The plan's baselines.{kind.name} is {limit}; it must be at least "

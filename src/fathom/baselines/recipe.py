@@ -35,8 +35,8 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
         for name, (fits, words) in allowed.items():
             if not fits:
                 raise PlanError(
-                    f"The plan's baselines.boosting has {name} {getattr(self, name)}; it must be "
-                    f"{words}."
+                    f"A recipe of the plan's baselines has {name} {getattr(self, name)}; it must "
+                    f"be {words}."
                 )
 
     def settings(self) -> dict[str, Any]:
@@ -48,16 +48,22 @@ class Member(Struct, frozen=True, forbid_unknown_fields=True):
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """The forests whose log-odds, or numbers, are averaged. Raises PlanError where there are none.
 
-    In a plan a plain number of rounds stands for one forest with the settings of `DEFAULT`.
-    `settled` is False where the time budget ended the choice, so that a repeat says so too.
+    In a plan a plain number of rounds stands for one forest with the first settings of the method.
+    `rows` is how many rows a method that draws some grew on, 0 for all that it may. `settled` is
+    False where the time budget ended the choice, so that a repeat says so too.
     """
 
     members: tuple[Member, ...]
     settled: bool = True
+    rows: int = 0
 
     def __post_init__(self) -> None:
         if not self.members:
-            raise PlanError("The plan's baselines.boosting has no members; give one at least.")
+            raise PlanError("A recipe of the plan's baselines has no members; give one at least.")
+        if self.rows < 0:
+            raise PlanError(
+                f"A recipe of the plan's baselines has rows {self.rows}; it must be at least 0."
+            )
 
     @property
     def rounds(self) -> int:

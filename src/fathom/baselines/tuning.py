@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from fathom.baselines.growth import Table, Watch, grow
+from fathom.baselines.growth import MOST_ROUNDS, Table, Watch, grow
 from fathom.baselines.recipe import DEFAULT, SETTINGS, Extent, Member, Recipe
 from fathom.baselines.trees import Trees, from_sklearn
 from fathom.core.budget import Budget
@@ -23,6 +23,20 @@ AVERAGED = 3
 # A fit that has less than this share of the longest one's time is not begun.
 LEAST_TIME = 0.7
 HURRIED = replace(DEFAULT, learning_rate=0.24)
+
+
+@dataclass(frozen=True)
+class Menu:
+    """The settings that are tried in their order, and what notes call the method.
+
+    `hurried` is tried where the first did not come to its end in half of the time; without it the
+    first may take all. None grows more than `most_rounds`.
+    """
+
+    title: str
+    settings: tuple[Member, ...]
+    hurried: Member | None = None
+    most_rounds: int = MOST_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class Found:
     """The forests to average, the best first; `settled` as in Recipe."""
 
     forests: tuple[Kept, ...]
+    menu: Menu
     settled: bool = True
 
     @property
@@ -58,32 +73,44 @@ class Found:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know; the same after a search and after its repeat."""
-        return () if self.settled else (_stopped(self.recipe),)
+        return () if self.settled else (_stopped(self.recipe, self.menu),)
 
 
-def repeat(table: Table, limit: Extent) -> Found:
-    """Exactly the forests of a recipe; a number is the default settings for so many rounds."""
-    recipe = limit if isinstance(limit, Recipe) else Recipe((replace(DEFAULT, rounds=limit),))
-    return Found(tuple(_grown(table, member, None) for member in recipe.members), recipe.settled)
+def tables() -> Menu:
+    """The settings for tables."""
+    return Menu("Gradient boosting", SETTINGS, HURRIED)
 
 
-def search(table: Table, budget: Budget, validation: Examples | None) -> Found:
+def repeat(table: Table, limit: Extent, menu: Menu | None = None) -> Found:
+    """Exactly the forests of a recipe; a number is the first settings for so many rounds."""
+    menu = menu or tables()
+    first = menu.settings[0]
+    recipe = limit if isinstance(limit, Recipe) else Recipe((replace(first, rounds=limit),))
+    forests = tuple(_grown(table, member, None) for member in recipe.members)
+    return Found(forests, menu, recipe.settled)
+
+
+def search(
+    table: Table, budget: Budget, validation: Examples | None, menu: Menu | None = None
+) -> Found:
     """Try the settings in their order until the budget is spent, and keep the best few.
 
     The first may take half of the time. Where that does not suffice, the other half goes to larger
     steps, which come farther in as many rounds. Without validation there is nothing to choose by:
-    the default settings alone.
+    the first settings alone.
     """
+    menu = menu or tables()
     chosen = validation is not None and validation.targets is not None and len(validation) > 0
-    left, tried = list(SETTINGS if chosen else SETTINGS[:1]), list[_Tried]()
+    left, tried = list(menu.settings if chosen else menu.settings[:1]), list[_Tried]()
     while left and (not tried or budget.remaining > LEAST_TIME * max(t.seconds for t in tried)):
-        share = budget.share(budget.remaining / (2 if chosen and not tried else 1))
+        share = budget.share(budget.remaining / (2 if chosen and menu.hurried and not tried else 1))
         watch = Watch(share, table.codes, table.labels, validation, table.seed)
+        watch.most = min(watch.most, menu.most_rounds)
         forest = _grown(table, left.pop(0), watch)
         tried.append(_Tried(watch.loss, forest, watch.settled, share.elapsed))
         if not watch.settled:
-            left = [HURRIED] if chosen and len(tried) == 1 else []
-    return Found(_best(tried), settled=all(t.settled for t in tried) and not left)
+            left = [menu.hurried] if chosen and menu.hurried and len(tried) == 1 else []
+    return Found(_best(tried), menu, settled=all(t.settled for t in tried) and not left)
 
 
 def _best(tried: Sequence[_Tried]) -> tuple[Kept, ...]:
@@ -104,10 +131,10 @@ def _grown(table: Table, member: Member, watch: Watch | None) -> Kept:
     return Kept(replace(member, rounds=kept), trees, grown.start, grown.classes)
 
 
-def _stopped(recipe: Recipe) -> str:
+def _stopped(recipe: Recipe, menu: Menu) -> str:
     kept = f"{len(recipe.members)} forests" if len(recipe.members) > 1 else "one forest"
     return (
-        f"Gradient boosting was stopped by the time budget before it had tried all of its "
-        f"{len(SETTINGS)} settings to the end, and kept {kept} of {recipe.rounds} rounds in all; "
-        "with more time it could be better."
+        f"{menu.title} was stopped by the time budget before it had tried all of its "
+        f"{len(menu.settings)} settings to the end, and kept {kept} of {recipe.rounds} rounds in "
+        "all; with more time it could be better."
     )

@@ -12,7 +12,7 @@ from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
 from fathom.evidence.metrics import metrics_of
 from fathom.evidence.performance import grade, model_seconds
-from fathom.evidence.rivals import sentence_title, side_of, title
+from fathom.evidence.rivals import cut_short, sentence_title, side_of, title
 from fathom.evidence.scores import Metric
 from fathom.evidence.seen import nothing_unseen, parts, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
@@ -20,7 +20,10 @@ from fathom.evidence.verdict import verdict
 
 
 def _seconds(subject: Subject) -> float:
-    return sum(2 * model_seconds(subject, name) for name in subject.models)
+    seconds = sum(2 * model_seconds(subject, name) for name in subject.models)
+    cut = cut_short(subject)
+    doubtful = {subject.best_baseline, *cut} if cut not in ([], [subject.best_baseline]) else set()
+    return seconds + sum(subject.prediction_seconds(name, "validation") for name in doubtful)
 
 
 @evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=3.0)

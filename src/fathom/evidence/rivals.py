@@ -15,6 +15,7 @@ TITLES = {
     "boosting": "gradient boosting",
     "pictures": "the linear model on picture features",
     "picture_kernel": "the kernel model on picture features",
+    "picture_boosting": "gradient boosting on picture features",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -23,6 +24,7 @@ STRENGTHS = {
     "boosting": "being simpler and cheaper to fit",
     "pictures": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
+    "picture_boosting": "being simpler and cheaper to fit",
 }
 
 
@@ -44,6 +46,29 @@ def strength(name: str) -> str:
 def settled(model: Predictor) -> bool:
     """Whether fitting went as far as it would; False where the budget cut it short."""
     return bool(getattr(model, "settled", True))
+
+
+def unfinished(subject: Subject, metric: Metric) -> list[str]:
+    """Baselines that the budget cut short and that could have come out as the best.
+
+    The best one itself; and others that are not shown to be worse than it on validation, which
+    chose it: what is clearly behind when it is cut short is not what a verdict hangs on.
+    """
+    best, cut = subject.best_baseline, cut_short(subject)
+    tellable = not cut or not metric.undefined(subject.targets("validation"))
+    return [
+        name
+        for name in cut
+        if name == best
+        or not tellable
+        or side_of(subject.gain(metric, best, name, "validation")) <= 0
+    ]
+
+
+def cut_short(subject: Subject) -> list[str]:
+    """The baselines that had not finished when their time was over; the best one first."""
+    names = [name for name, model in subject.baselines.items() if not settled(model)]
+    return sorted(names, key=lambda name: name != subject.best_baseline)
 
 
 def side_of(gain: Estimate) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fathom.core.record import Grade, Record, not_applicable
 from fathom.evidence.metrics import metric_named
-from fathom.evidence.rivals import better_of, sentence_title, settled, strength, title
+from fathom.evidence.rivals import better_of, sentence_title, strength, title, unfinished
 from fathom.evidence.scores import Metric
 from fathom.evidence.seen import nothing_unseen, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
@@ -92,13 +92,20 @@ def _choice(case: _Case) -> Choice:
         return "level", "unknown", _no_judgement(reason)
     learned = case.learned()
     value, grade, sentence = _learned_by(case, learned) if learned else _nothing_learned(case)
-    if settled(case.subject.baselines[case.rival]):
+    cut = unfinished(case.subject, case.metric)
+    if not cut:
         return value, grade, sentence
-    cut = (
-        f"{sentence_title(case.rival)} had not finished within its share of the budget; a larger "
-        "--budget may change this."
+    return value, "fair" if grade == "good" else grade, f"{sentence} {_cut_short(cut)}"
+
+
+def _cut_short(names: list[str]) -> str:
+    """Which baselines that could be the best had not finished."""
+    first, *others = names
+    share = "its share" if not others else "their shares"
+    named = " and ".join([sentence_title(first), *(title(name) for name in others)])
+    return (
+        f"{named} had not finished within {share} of the budget; a larger --budget may change this."
     )
-    return value, "fair" if grade == "good" else grade, f"{sentence} {cut}"
 
 
 def _no_judgement(reason: str) -> str:

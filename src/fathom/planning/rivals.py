@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fathom.baselines import Baseline, Limit, applicable, fit_baseline
+from fathom.baselines import BASELINES, Baseline, Limit, applicable, fit_baseline
 from fathom.baselines.picture_cache import shared_features
-from fathom.core.budget import Budget
+from fathom.core.budget import Budget, format_duration
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, Prediction
 from fathom.core.progress import Progress
@@ -25,7 +25,11 @@ WEIGHTS = {
     "boosting": 4.0,
     "pictures": 3.0,
     "picture_kernel": 4.0,
+    "picture_boosting": 0.1,
 }
+
+# What a plan may lack. Any other baseline that it lacks is fitted as far as it helps.
+DISPENSABLE = ("picture_boosting",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Rivals:
     fitted: Mapping[str, Baseline]
     scores: Mapping[str, float]
     seconds: Mapping[str, float]
+    left_out: tuple[str, ...] = ()
+    """Sentences on baselines for which there was no time."""
 
     @property
     def best(self) -> str:
@@ -62,25 +68,36 @@ def fit_rivals(
     limits: Mapping[str, Limit],
     progress: Progress,
 ) -> Rivals:
-    """Fit every baseline that applies to this kind of data; `limits` come from a repeated plan."""
+    """Fit the baselines that apply to this kind of data; `limits` come from a repeated plan.
+
+    One whose smallest fit worth having does not fit into its share is left out, and a sentence says
+    so; a repeat leaves it out too.
+    """
     progress.stage("fitting baselines")
-    names = applicable(prepared.schema)
+    names = [name for name in applicable(prepared.schema) if not _left_out(name, limits)]
     share = budget.share(BASELINE_SHARE * budget.seconds)
     validation = prepared.examples["validation"]
     assert validation.targets is not None
     fitted: dict[str, Baseline] = {}
     scores: dict[str, float] = {}
     seconds: dict[str, float] = {}
+    left_out: list[str] = []
     for position, name in enumerate(names):
         progress.advance(position, len(names), name)
         before = share.elapsed
+        own = share.share(share.remaining * _portion(names[position:]))
+        least = BASELINES[name].least_seconds(prepared.examples["train"], prepared.schema)
+        if limits.get(name) is None and own.seconds < least:
+            left_out.append(_no_time(name, least, own.seconds))
+            progress.say(left_out[-1])
+            continue
         model = fit_baseline(
             name,
             prepared.examples["train"],
             prepared.schema,
             prepared.schema.task,
             seed=seed,
-            budget=share.share(share.remaining * _portion(names[position:])),
+            budget=own,
             limit=limits.get(name),
             validation=validation,
         )
@@ -88,7 +105,19 @@ def fit_rivals(
         scores[name] = score(task, fitted[name].predict(validation), validation.targets)
         seconds[name] = share.elapsed - before
     progress.advance(len(names), len(names), "")
-    return Rivals(fitted, scores, seconds)
+    return Rivals(fitted, scores, seconds, tuple(left_out))
+
+
+def _left_out(name: str, limits: Mapping[str, Limit]) -> bool:
+    """Whether the run that a plan repeats did without this baseline, for lack of time."""
+    return bool(limits) and name in DISPENSABLE and name not in limits
+
+
+def _no_time(name: str, least: float, seconds: float) -> str:
+    return (
+        f"The baseline {name} was not fitted: it would take at least {format_duration(least)}, and "
+        f"{format_duration(seconds)} were left for it; a larger --budget leaves more."
+    )
 
 
 def _portion(names: Sequence[str]) -> float:

@@ -46,6 +46,7 @@ MODEL_TITLES = {
     "boosting": "Gradient boosting",
     "pictures": "Linear model on picture features",
     "picture_kernel": "Kernel model on picture features",
+    "picture_boosting": "Gradient boosting on picture features",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
@@ -71,7 +72,8 @@ def model_title(name: str) -> str:
 def model_phrase(name: str) -> str:
     """What a sentence calls a model."""
     title = model_title(name)
-    return "gradient boosting" if name == "boosting" else f"the {title[:1].lower()}{title[1:]}"
+    lowered = title[:1].lower() + title[1:]
+    return lowered if name.endswith("boosting") else f"the {lowered}"
 
 
 def number(value: float, signed: bool = False) -> str:
