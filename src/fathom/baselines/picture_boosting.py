@@ -48,15 +48,15 @@ MENU = Menu(
         Member(learning_rate=0.2, max_leaf_nodes=15, max_features=0.3),
         Member(learning_rate=0.1, max_features=0.3),
     ),
-    most_rounds=100,
+    most_rounds=200,
 )
 
 
 class PictureBoosting(Boosting):
     """Boosted trees on components of picture features and any other columns.
 
-    It grows on as many rows as its time allows, 20,000 at most, for 100 rounds at most; `limit` is the recipe, which
-    remembers how many.
+    It grows on as many rows as its time allows, 20,000 at most, and for 200 rounds at most. `limit`
+    is the recipe, which remembers how many rows.
     """
 
     name = "picture_boosting"
