@@ -40,6 +40,7 @@ def reason(source, **options):
         ("t.csv.zst", TABLE),
         ("t.csv.zip", b"PK\x03\x04 and nothing"),
     ],
+    ids=["gz cut", "gz none", "xz cut", "bz2 cut", "zst cut", "zst none", "zip none"],
 )
 def test_damaged_packed_files(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)

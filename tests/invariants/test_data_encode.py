@@ -298,7 +298,9 @@ def test_boxes_keep_area_and_shape(shape, box):
     assert box_of(*shape, 64) == box
 
 
-@pytest.mark.parametrize("word", [*sorted(cells.MISSING), "None", "NONE", "NaN", "N/A", "Null", "NaT"])
+@pytest.mark.parametrize(
+    "word", [*sorted(cells.MISSING), "None", "NONE", "NaN", "N/A", "Null", "NaT"]
+)
 def test_the_same_rows_from_csv_parquet_and_memory_are_encoded_the_same(tmp_path, word):
     generator = np.random.default_rng(0)
     number = generator.normal(size=N).astype(object)
