@@ -29,6 +29,9 @@ MOST_ROUNDS = 2000
 BLIND_ROUNDS = 100
 PATIENCE = 30
 WORTHWHILE = 0.001
+# Where classes part cleanly log loss falls by a thousandth of itself for ever: so little of what it
+# was at first is nothing any more.
+NOTHING = 2e-4
 JUDGED_AT_ONCE = 5
 MOST_JUDGED = 20_000
 LARGE_CELLS = 2_000_000
@@ -134,7 +137,10 @@ class Watch:
 
     def _stale(self) -> bool:
         early, late = self._losses[:-PATIENCE], self._losses[-PATIENCE:]
-        return bool(early) and min(late) > (1 - WORTHWHILE) * min(early)
+        if not early:
+            return False
+        nothing = NOTHING * self._losses[0] if self._labels else 0.0
+        return min(early) - min(late) < max(WORTHWHILE * min(early), nothing)
 
     def _judge(self, grown: Grown) -> None:
         """Add the losses after the rounds that are new."""
