@@ -161,7 +161,7 @@ def test_python_on_a_frame_and_on_arrays(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 90])
 def test_killed_and_resumed_is_bit_for_bit_undisturbed(tmp_path, step):
-    arguments = ("digits", "--steps", "150", "--set", "save_every=40", *ONE)
+    arguments = ("digits", "--steps", "150", "--set", "save_every=40", "--budget", "15s", *ONE)
     undisturbed = start(*arguments, "--out", "calm", cwd=tmp_path)
     assert undisturbed.wait(120) == 0, undisturbed.communicate()
     killed = start(*arguments, cwd=tmp_path)
@@ -182,7 +182,7 @@ def test_killed_and_resumed_is_bit_for_bit_undisturbed(tmp_path, step):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    arguments = ("digits", "--steps", "4000", *ONE)
+    arguments = ("digits", "--steps", "4000", "--budget", "15s", *ONE)
     process = start(*arguments, cwd=tmp_path)
     wait_for_step(tmp_path / "runs/digits", 20, process)
     process.send_signal(signal.SIGINT)
