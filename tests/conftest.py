@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fathom.baselines import growth
 from fathom.cli.command import fathom
 from fathom.cli.exit import run
 
@@ -26,6 +27,12 @@ class Outcome:
 def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoded pictures are kept in a folder of each test's own."""
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boosting grows no more than a few rounds: for tests of everything but how good it is."""
+    monkeypatch.setattr(growth, "MOST_ROUNDS", 40)
 
 
 @pytest.fixture

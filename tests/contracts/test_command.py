@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.mark.parametrize("verb", [(), ("fit",), ("inspect",), ("predict",), ("report",)])
 def test_every_help_has_examples_on_lines_of_their_own(command, verb):

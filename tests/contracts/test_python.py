@@ -10,6 +10,8 @@ from fathom.core.budget import parse_duration
 from fathom.core.errors import BudgetError, PlanError
 from fathom.planning.device import choose_device
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 def test_a_run_shows_itself_in_one_line_and_a_column_may_be_dropped_by_its_name(tmp_path):
     frame = load_wine(as_frame=True).frame

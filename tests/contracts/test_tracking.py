@@ -15,6 +15,8 @@ from fathom.core.record import Record
 from fathom.tracking import Tracking, check_tracker, tracking
 from fathom.training.log import TrainingLog
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 RECORDS = (
     Record("performance.accuracy", "performance", "Good.", value=0.9),
     Record("verdict", "verdict", "Level.", value="level"),
