@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
+from fathom.data.parallel import in_order
 from fathom.data.perceptual import (
     COARSE,
     COUNT,
@@ -22,16 +24,19 @@ from fathom.data.perceptual import (
     codes_of,
     frequencies,
     nominated,
+    turned,
+    turned_frequencies,
     upright,
 )
 
-CHUNK = 2048
+CHUNK = 1024
 CLOSER = 0.05  # of the distance to the pictures around: two are one picture up to here
 FARTHEST = 0.06  # 1 - correlation of the fine structure, whatever the others look like
 LENIENT = 4.0  # times as far may two pictures be in their sketches to be looked at pixel by pixel
 REFERENCES = 512  # other pictures, drawn at random, to which a pair's distance is compared
 AROUND = 0.02  # of them lie nearer than the distance that counts as usual
 CROPPED = 0.97  # of a side that is left when the rim is cut off
+TURNS = range(1, 8)  # the orientations of `turned` but for the first
 MOST_PAIRS = 100_000  # pairs that are looked at, the most alike first
 MOST_CROPS = 10_000  # pairs that are tried with other crops, the most alike first
 
@@ -100,13 +105,16 @@ def near_pictures(small: Array, seed: int = 0, go_on: GoOn = _always) -> Array:
 
     `go_on` is asked all the while. Raises OutOfTimeError where it says no.
     """
-    sketches, standing = _sketches(small, go_on)
-    rows = np.sort(numpy_generator(seed, "near duplicates").permutation(len(small))[:REFERENCES])
-    as_they_are = _alike(sketches, 2, rows, go_on)
-    turned_pairs = _alike(standing, 1, rows, go_on)
-    references = structure(small[rows])
-    plain = _confirmed(small, as_they_are, references, range(1), go_on)
-    other = _confirmed(small, turned_pairs, references, range(1, 8), go_on)
+    # Parts are worked through side by side; threads inside of each product are in the way.
+    with threadpool_limits(1, "blas"):
+        sketches, standing = _sketches(small, go_on)
+        generator = numpy_generator(seed, "near duplicates")
+        rows = np.sort(generator.permutation(len(small))[:REFERENCES])
+        as_they_are = _alike(sketches, 2, rows, go_on)
+        turned_pairs = _alike(standing, 1, rows, go_on)
+        references = structure(small[rows])
+        plain = _confirmed(small, as_they_are, references, go_on)
+        other = _confirmed_turned(small, turned_pairs, sketches[::2], references, go_on)
     both = np.concatenate([plain, other])
     _, first = np.unique(_keys(both), return_index=True)
     return both[first]
@@ -135,19 +143,32 @@ def _alike(sketches: Array, entries: int, rows: Array, go_on: GoOn) -> Array:
     `sketches` has `entries` rows a picture; `rows` are the pictures of reference.
     """
     most = LENIENT * _allowed(sketches, sketches[rows * entries])
-    found, ratios = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
-    for every in nominated(codes_of(sketches)):
+
+    def scored(pairs: Array) -> tuple[Array, Array]:
         _require_time(go_on)
-        pairs = every[every[:, 0] // entries != every[:, 1] // entries]
-        owners = pairs // entries
-        apart = 1.0 - np.einsum("nd,nd->n", sketches[pairs[:, 0]], sketches[pairs[:, 1]])
+        pairs = pairs[pairs[:, 0] // entries != pairs[:, 1] // entries]
+        apart = 1.0 - _agreement(sketches, pairs)
         ratio = apart / most[pairs].min(axis=1)
-        found.append(np.sort(owners[ratio <= 1.0], axis=1))
-        ratios.append(ratio[ratio <= 1.0])
+        return np.sort(pairs[ratio <= 1.0] // entries, axis=1), ratio[ratio <= 1.0]
+
+    found, ratios = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
+    for pairs, ratio in in_order(scored, nominated(codes_of(sketches))):
+        found.append(pairs)
+        ratios.append(ratio)
     ranked = np.argsort(np.concatenate(ratios), kind="stable")
     nearest = np.concatenate(found)[ranked]
     _, first = np.unique(_keys(nearest), return_index=True)
     return nearest[np.sort(first)[:MOST_PAIRS]]
+
+
+def _agreement(vectors: Array, pairs: Array, other: Array | None = None) -> Array:
+    """The products (m,) of rows of `vectors` with their partners', in `other` where it is given."""
+    second = vectors if other is None else other
+    agreed = np.empty(len(pairs), dtype=np.float32)
+    for start in range(0, len(pairs), CHUNK):
+        left, right = pairs[start : start + CHUNK].T
+        agreed[start : start + CHUNK] = np.einsum("nd,nd->n", vectors[left], second[right])
+    return agreed
 
 
 def _allowed(vectors: Array, references: Array) -> Array:
@@ -163,22 +184,44 @@ def _allowed(vectors: Array, references: Array) -> Array:
     return np.asarray(np.minimum(CLOSER * around, FARTHEST))
 
 
-def _confirmed(small: Array, pairs: Array, references: Array, turns: range, go_on: GoOn) -> Array:
-    """Those of the pairs whose structure agrees in one of the orientations `turns`.
-
-    Where they are taken as they are, what is left without a rim may agree as well.
-    """
-    members, places = np.unique(pairs, return_inverse=True)
-    parts = [small[members[s : s + CHUNK]] for s in range(0, len(members), CHUNK)]
-    around = [np.empty(0), *(_allowed(structure(part), references) for part in parts)]
-    most = np.concatenate(around)[places.reshape(-1, 2)].min(axis=1, initial=np.inf)
-    apart = _distances(small, pairs, [(_WHOLE, _WHOLE, turn) for turn in turns], go_on)
-    if 0 in turns:
-        left = np.flatnonzero(apart > most)[:MOST_CROPS]
-        windows = [(down, across, 0) for down in _WINDOWS for across in _WINDOWS]
-        for way in (pairs[left], pairs[left, ::-1]):
-            apart[left] = np.minimum(apart[left], _distances(small, way, windows, go_on))
+def _confirmed(small: Array, pairs: Array, references: Array, go_on: GoOn) -> Array:
+    """Those of the pairs whose structure agrees, of all of it or of what is left without a rim."""
+    most = _most_apart(small, pairs, references, go_on)
+    apart = _distances(small, pairs, [(_WHOLE, _WHOLE, 0)], go_on)
+    left = np.flatnonzero(apart > most)[:MOST_CROPS]
+    windows = [(down, across, 0) for down in _WINDOWS for across in _WINDOWS]
+    for way in (pairs[left], pairs[left, ::-1]):
+        apart[left] = np.minimum(apart[left], _distances(small, way, windows, go_on))
     return np.asarray(pairs[apart <= most])
+
+
+def _confirmed_turned(
+    small: Array, pairs: Array, sketches: Array, references: Array, go_on: GoOn
+) -> Array:
+    """Those of the pairs whose structure agrees once the second picture is turned or mirrored.
+
+    Their sketches (n, 63) tell at little cost which orientation that must be.
+    """
+    most = _most_apart(small, pairs, references, go_on)
+    alike = [_agreement(sketches, pairs, turned_frequencies(sketches, turn)) for turn in TURNS]
+    best = np.array(TURNS)[np.argmax(alike, axis=0)]
+    apart = np.ones(len(pairs), dtype=np.float32)
+    for turn in TURNS:
+        here = np.flatnonzero(best == turn)
+        apart[here] = _distances(small, pairs[here], [(_WHOLE, _WHOLE, turn)], go_on)
+    return np.asarray(pairs[apart <= most])
+
+
+def _most_apart(small: Array, pairs: Array, references: Array, go_on: GoOn) -> Array:
+    """How far the two of each pair may be from each other, (m,): as the stricter of them says."""
+    members, places = np.unique(pairs, return_inverse=True)
+
+    def around(start: int) -> Array:
+        _require_time(go_on)
+        return _allowed(structure(small[members[start : start + CHUNK]]), references)
+
+    allowed = np.concatenate([np.empty(0), *in_order(around, range(0, len(members), CHUNK))])
+    return np.asarray(allowed[places.reshape(-1, 2)].min(axis=1, initial=np.inf))
 
 
 def _distances(
@@ -188,22 +231,18 @@ def _distances(
 
     A change is a window down and across, and an orientation, of the second picture.
     """
-    apart = np.ones(len(pairs), dtype=np.float32)
-    for start in range(0, len(pairs), CHUNK):
+
+    def apart(start: int) -> Array:
         _require_time(go_on)
         first, second = (small[p] for p in pairs[start : start + CHUNK].T)
-        found = structure(first)
+        found, least = structure(first), np.ones(len(first), dtype=np.float32)
         for down, across, turn in changes:
             changed = structure(turned(second, turn), down, across)
-            alike = np.einsum("nd,nd->n", found, changed)
-            apart[start : start + CHUNK] = np.minimum(apart[start : start + CHUNK], 1.0 - alike)
-    return apart
+            least = np.minimum(least, 1.0 - np.einsum("nd,nd->n", found, changed))
+        return least
 
-
-def turned(pictures: Array, turn: int) -> Array:
-    """Pictures (n, S, S) in one of the 8 orientations: quarter turns, mirrored from the fourth."""
-    mirrored = pictures[:, :, ::-1] if turn >= 4 else pictures
-    return np.rot90(mirrored, turn % 4, axes=(1, 2))
+    parts = in_order(apart, range(0, len(pairs), CHUNK))
+    return np.concatenate([np.empty(0, dtype=np.float32), *parts])
 
 
 def _keys(pairs: Array) -> Array:

@@ -31,6 +31,7 @@ NEIGHBOURS = 6  # entries that each is compared with in every sorted order
 FINE, COARSE = 0.7, 2.5  # widths of Gaussians in pixels of 32 between which structure is compared
 FAR = 12  # bits that may differ: noise and chance are level beyond
 
+_SWAPPED = np.array([FREQUENCIES.index((across, down)) for down, across in FREQUENCIES])
 _COSINES = dct(np.eye(SIDE), axis=0, norm="ortho")[: HIGHEST + 1].astype(np.float32)
 _ANGLES = np.pi * np.hypot(*np.array(FREQUENCIES).T) / SIDE  # radians a pixel
 _WEIGHTS = np.exp(-0.5 * np.square(FINE * _ANGLES)) - np.exp(-0.5 * np.square(COARSE * _ANGLES))
@@ -60,12 +61,27 @@ def upright(found: Array) -> Array:
     """
     down, across = np.array(FREQUENCIES).T
     place = {f: i for i, f in enumerate(FREQUENCIES)}
-    swap = np.array([place[j, i] for i, j in FREQUENCIES])
     turned = np.abs(found[:, place[0, 1]]) > np.abs(found[:, place[1, 0]])
-    stood = np.where(turned[:, None], found[:, swap], found)
+    stood = np.where(turned[:, None], found[:, _SWAPPED], found)
     for odd, lowest in ((down % 2 == 1, place[1, 0]), (across % 2 == 1, place[0, 1])):
         stood = np.where(odd[None] & (stood[:, [lowest]] < 0), -stood, stood)
     return stood
+
+
+def turned_frequencies(found: Array, turn: int) -> Array:
+    """The frequencies (n, 63) of the same pictures in one of the 8 orientations of `turned`."""
+    across = np.array(FREQUENCIES)[:, 1]
+    odd = np.where(across % 2 == 1, -1, 1).astype(np.float32)
+    changed = found * odd if turn >= 4 else found
+    for _ in range(turn % 4):  # a quarter turn mirrors across, then swaps down and across
+        changed = (changed * odd)[:, _SWAPPED]
+    return changed
+
+
+def turned(pictures: Array, turn: int) -> Array:
+    """Pictures (n, S, S) in one of the 8 orientations: quarter turns, mirrored from the fourth."""
+    mirrored = pictures[:, :, ::-1] if turn >= 4 else pictures
+    return np.rot90(mirrored, turn % 4, axes=(1, 2))
 
 
 def codes_of(found: Array) -> Array:
