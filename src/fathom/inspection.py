@@ -15,7 +15,7 @@ from fathom.planning.plan import Plan, to_yaml
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve
-from fathom.planning.rivals import BASELINE_SHARE
+from fathom.planning.rivals import BASELINE_SHARE, NO_RIVALS
 
 _MARKS = {"good": "✓", "fair": "!", "poor": "✗", "unknown": "·"}
 
@@ -84,5 +84,5 @@ def inspect(
     )
     prepared = prepare(request, clock, shown, refuse=False)
     after_baselines = Budget(clock.seconds, clock.started, already=BASELINE_SHARE * clock.seconds)
-    plan = resolve(request, prepared, {}, after_baselines, shown)
+    plan = resolve(request, prepared, NO_RIVALS, after_baselines, shown)
     return Inspection(prepared.schema, prepared.records, prepared.splits.how, plan)

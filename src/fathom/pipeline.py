@@ -148,7 +148,7 @@ def _settle(job: Job, prepared: Prepared, rivals: Rivals, progress: Progress) ->
     """
     plan = job.request.plan
     if plan is None:
-        plan = resolve(job.request, prepared, rivals.limits, job.budget, progress)
+        plan = resolve(job.request, prepared, rivals, job.budget, progress)
     elif job.resumed and plan.data.digest != prepared.raw.digest:
         raise ArtefactError(
             f"The data has changed since {job.folder} was begun: restore it, or leave --resume out "

@@ -18,6 +18,7 @@ from fathom.core.progress import Silent
 from fathom.planning.plan import to_yaml
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
+from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.resolve import resolve
 
 ROWS = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
@@ -232,7 +233,7 @@ def test_a_plan_that_was_edited_wrongly_is_named(command, old, new, told):
     make = resolve(
         request := make_request("wine", {"network.depth": 2}, steps=5),
         prepare(request, Budget(60.0), Silent()),
-        {},
+        NO_RIVALS,
         Budget(60.0),
         Silent(),
     )

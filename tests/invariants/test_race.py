@@ -21,6 +21,7 @@ from fathom.planning.race import COMFORT, _allowed, _course, _scores, race, winn
 from fathom.planning.racers import called, racers
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
+from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.trial import Trial
 
 
@@ -33,7 +34,7 @@ def breast_cancer() -> tuple[Request, Prepared]:
 def raced(seconds: float) -> tuple[Plan, Plan, Draft]:
     """The plan before and after a race in so many seconds, and the draft that won."""
     request, prepared = breast_cancer()
-    plan = resolve(request, prepared, {}, Budget(60), Silent())
+    plan = resolve(request, prepared, NO_RIVALS, Budget(60), Silent())
     field = racers(request, prepared, make_draft(request, prepared))
     field = [replace(draft, most_epochs=2) for draft in field]
     what, speed = supervised(plan, prepared, "cpu"), Speed(1e-3, 1e-6, unsteady=False)
@@ -157,7 +158,7 @@ def test_what_the_probe_has_found_survives_the_race(monkeypatch, best):
 
     monkeypatch.setattr("fathom.planning.resolve.probe", probed)
     monkeypatch.setattr(racing, "run_trial", trial)
-    plan = resolve(request, prepared, {}, Budget(600), Silent())
+    plan = resolve(request, prepared, NO_RIVALS, Budget(600), Silent())
     assert len(set(tried)) > 1
     assert isinstance(plan.network, (MlpSpec, TabmSpec)[best])
     assert plan.training.threads == 1

@@ -20,6 +20,7 @@ from fathom.planning.halving import behind
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve, supervised
+from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.search import TUNING, Searching, terms_for_steps, terms_for_time
 from fathom.planning.search_space import Dimension, families, space
 from fathom.planning.study import TUNING_DATABASE, Study, check_storage, suggested
@@ -46,7 +47,7 @@ def asked(folder, **options):
 
 
 def resolved(request, prepared, progress=None):
-    return resolve(request, prepared, {}, Budget(60.0), progress or Silent())
+    return resolve(request, prepared, NO_RIVALS, Budget(60.0), progress or Silent())
 
 
 def told(folder) -> Search:
@@ -142,7 +143,7 @@ def test_a_search_keeps_to_its_share_of_the_time(prepared, tmp_path):
     silent = Silent()
     request = replace(asked(tmp_path, steps=None, tune=500), budget_seconds=20.0)
     budget = Budget(20.0)
-    plan = resolve(request, prepared, {}, budget, silent)
+    plan = resolve(request, prepared, NO_RIVALS, budget, silent)
     search = told(tmp_path)
     assert 1 <= len(search.trials) < 500
     assert budget.elapsed < 18
@@ -383,7 +384,7 @@ def changed_splits(prepared):
 
 
 def search_of(request, prepared, **training):
-    plan = resolve(replace(request, tune=None), prepared, {}, Budget(60.0), Silent())
+    plan = resolve(replace(request, tune=None), prepared, NO_RIVALS, Budget(60.0), Silent())
     plan = changed(plan, training=changed(plan.training, **training))
     return Searching(
         request,

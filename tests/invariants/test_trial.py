@@ -15,6 +15,7 @@ from fathom.networks import MlpSpec
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve, supervised
+from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.trial import VALIDATIONS, run_trial
 from fathom.training.supervised import Supervised
 
@@ -24,7 +25,7 @@ def breast_cancer() -> Supervised:
     budget = Budget(60)
     request = make_request("breast-cancer", {}, steps=10)
     prepared = prepare(request, budget, Silent())
-    return supervised(resolve(request, prepared, {}, budget, Silent()), prepared, "cpu")
+    return supervised(resolve(request, prepared, NO_RIVALS, budget, Silent()), prepared, "cpu")
 
 
 def test_the_same_trial_gives_the_same_score_and_learns():

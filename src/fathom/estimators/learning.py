@@ -36,6 +36,7 @@ from fathom.planning.plan import Plan
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
+from fathom.planning.rivals import NO_RIVALS
 
 # One thread: the weights then depend on no number of cores, and n_jobs shares the cores out.
 DEFAULTS = {"training.threads": 1}
@@ -158,7 +159,7 @@ def _plan(request: Request, prepared: Prepared, progress: Progress) -> Plan:
     assert request.steps is not None
     # Nobody resumes this training: one checkpoint at its end is enough to fall back upon.
     settings = {"training.save_every": request.steps, **request.settings}
-    return resolve(replace(request, settings=settings), prepared, {}, Budget(1.0), progress)
+    return resolve(replace(request, settings=settings), prepared, NO_RIVALS, Budget(1.0), progress)
 
 
 def _calibrated(model: LoadedModel, calibration: Examples) -> LoadedModel:

@@ -13,20 +13,21 @@ from fathom.evidence.measure import evidence
 from fathom.evidence.metrics import metrics_of
 from fathom.evidence.performance import grade, model_seconds
 from fathom.evidence.rivals import cut_short, sentence_title, side_of, title
-from fathom.evidence.scores import Metric
+from fathom.evidence.scores import Metric, scoring_seconds
 from fathom.evidence.seen import nothing_unseen, parts, seen
 from fathom.evidence.subject import NETWORK, UNSEEN, Subject
 from fathom.evidence.verdict import verdict
 
 
 def _seconds(subject: Subject) -> float:
-    seconds = sum(2 * model_seconds(subject, name) for name in subject.models)
+    scoring = scoring_seconds(subject.size("test"), len(subject.schema.labels))
+    seconds = sum(scoring + model_seconds(subject, name) for name in subject.models)
     cut = cut_short(subject)
     doubtful = {subject.best_baseline, *cut} if cut not in ([], [subject.best_baseline]) else set()
     return seconds + sum(subject.prediction_seconds(name, "validation") for name in doubtful)
 
 
-@evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=3.0)
+@evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=6.0)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`verdict`, `gain.METRIC`, and `baseline.NAME.METRIC` for every baseline."""
     targets = subject.targets("test")

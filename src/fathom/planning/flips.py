@@ -20,7 +20,7 @@ from fathom.tasks import HIGHER_IS_BETTER
 from fathom.training.supervised import Supervised
 
 # A short training without flips shows whether a mirrored picture still means the same.
-SHARE_OF_TRAINING = 0.06
+SHARE_OF_TRAINING = 0.04
 MOST_SECONDS = 20.0
 LEAST_STEPS = 30
 # Small batches learn more in a short time.

@@ -23,7 +23,7 @@ from fathom.training.settings import TrainingSpec
 from fathom.training.speed import StepTiming, measure_speed
 from fathom.training.supervised import Supervised
 
-SHARE_OF_BUDGET = 0.04
+SHARE_OF_BUDGET = 0.025
 # A candidate must be clearly faster to replace the one before it: timings are noisy.
 CLEARLY = 0.95
 # Slowest over median: two threads that wait for a core show in the spread.

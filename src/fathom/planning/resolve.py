@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as renewed
 from math import ceil
@@ -10,7 +9,6 @@ from math import ceil
 import numpy as np
 from msgspec.structs import replace
 
-from fathom.baselines import Limit
 from fathom.core.budget import Budget, format_duration
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Progress
@@ -26,7 +24,7 @@ from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
 from fathom.planning.race import race
 from fathom.planning.racers import racers
 from fathom.planning.request import Request, data_plan
-from fathom.planning.rivals import BASELINE_SHARE
+from fathom.planning.rivals import BASELINE_SHARE, Rivals
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
@@ -80,7 +78,7 @@ class Resolving:
 
     request: Request
     prepared: Prepared
-    limits: Mapping[str, Limit]
+    rivals: Rivals
     budget: Budget
     progress: Progress
 
@@ -112,7 +110,7 @@ class Resolving:
             training=draft.training,
             augmentation=draft.augmentation,
             inference=draft.inference,
-            baselines=dict(self.limits),
+            baselines=self.rivals.limits,
             evidence=dict(SAMPLES),
             budget_seconds=None if request.steps else request.budget_seconds,
             seconds={"evidence": EVIDENCE_LEAST, "report": REPORT_SECONDS},
@@ -123,11 +121,20 @@ class Resolving:
     def timed(self, plan: Plan, draft: Draft) -> tuple[Plan, Speed]:
         """The plan with what the probe and the trial of flips have found, and its speed."""
         speed, plan = probe(self.what(plan), plan, draft, self.budget, self.progress)
-        plan = _set_evidence_aside(plan, self.prepared, speed, self.budget)
+        plan = self.evidence_set_aside(plan, speed)
         self.check(plan, speed)
         if draft.may_flip:
             plan = flips_allowed(self.what(plan), plan, speed, self.training_seconds(plan))
         return plan, speed
+
+    def evidence_set_aside(self, plan: Plan, speed: Speed) -> Plan:
+        """Foresee what measuring will take, from the speeds of predicting."""
+        sizes = {n: min(len(self.prepared.examples[n]), most) for n, most in SAMPLES.items()}
+        network = PASSES * sum(sizes.values()) * speed.predict_seconds
+        foreseen = EVIDENCE_LEAST + network + sizes["test"] * self.rivals.answer_seconds
+        most = np.clip(EVIDENCE_SHARE * self.budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST)
+        seconds = round(float(min(foreseen, most)), 2)
+        return replace(plan, seconds=plan.seconds | {"evidence": seconds})
 
     def raced(self, plan: Plan, draft: Draft, speed: Speed) -> tuple[Plan, Draft, Speed]:
         """The plan with the network that is best on validation among a few."""
@@ -137,7 +144,7 @@ class Resolving:
         plan, draft, speed = race(
             field, what, plan, speed=speed, seconds=seconds, progress=self.progress
         )
-        return _set_evidence_aside(plan, self.prepared, speed, self.budget), draft, speed
+        return self.evidence_set_aside(plan, speed), draft, speed
 
     def searched(self, plan: Plan, draft: Draft, terms: Terms) -> Plan:
         """Try other settings than this plan's, then resolve anew with those that were best."""
@@ -241,7 +248,7 @@ class Resolving:
 def resolve(
     request: Request,
     prepared: Prepared,
-    limits: Mapping[str, Limit],
+    rivals: Rivals,
     budget: Budget,
     progress: Progress,
 ) -> Plan:
@@ -251,7 +258,7 @@ def resolve(
     left to train, saying what would be needed.
     """
     progress.stage("planning")
-    return Resolving(request, prepared, limits, budget, progress).resolved()
+    return Resolving(request, prepared, rivals, budget, progress).resolved()
 
 
 def target_columns(schema: Schema) -> str | tuple[str, ...]:
@@ -259,15 +266,6 @@ def target_columns(schema: Schema) -> str | tuple[str, ...]:
     reading = schema.label_reading
     several = reading is not None and len(reading.columns) > 1
     return reading.columns if reading is not None and several else schema.target.name
-
-
-def _set_evidence_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:
-    """Foresee what measuring will take, from the speed of predicting."""
-    rows = sum(min(len(prepared.examples[name]), most) for name, most in SAMPLES.items())
-    foreseen = EVIDENCE_LEAST + PASSES * rows * speed.predict_seconds
-    most = np.clip(EVIDENCE_SHARE * budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST)
-    seconds = round(float(min(foreseen, most)), 2)
-    return replace(plan, seconds=plan.seconds | {"evidence": seconds})
 
 
 def _set_views_aside(plan: Plan, prepared: Prepared, speed: Speed, budget: Budget) -> Plan:

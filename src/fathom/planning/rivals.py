@@ -39,6 +39,8 @@ class Rivals:
     fitted: Mapping[str, Baseline]
     scores: Mapping[str, float]
     seconds: Mapping[str, float]
+    answer_seconds: float = 0.0
+    """How long all of them together take to answer one example."""
     left_out: tuple[str, ...] = ()
     """Sentences on baselines for which there was no time."""
 
@@ -51,6 +53,9 @@ class Rivals:
     def limits(self) -> dict[str, Limit]:
         """What each baseline used of its iterations, so that a repeat uses the same."""
         return {name: model.limit for name, model in self.fitted.items()}
+
+
+NO_RIVALS = Rivals({}, {}, {})
 
 
 def score(task: SupervisedTask, prediction: Prediction, targets: Array) -> float:
@@ -82,6 +87,7 @@ def fit_rivals(
     scores: dict[str, float] = {}
     seconds: dict[str, float] = {}
     left_out: list[str] = []
+    answering = 0.0
     for position, name in enumerate(names):
         progress.advance(position, len(names), name)
         before = share.elapsed
@@ -101,11 +107,14 @@ def fit_rivals(
             limit=limits.get(name),
             validation=validation,
         )
+        begun = budget.elapsed
         fitted[name] = _calibrated(model, prepared.examples["calibration"])
+        answering += budget.elapsed - begun
         scores[name] = score(task, fitted[name].predict(validation), validation.targets)
         seconds[name] = share.elapsed - before
     progress.advance(len(names), len(names), "")
-    return Rivals(fitted, scores, seconds, tuple(left_out))
+    answer_seconds = answering / max(1, len(prepared.examples["calibration"]))
+    return Rivals(fitted, scores, seconds, answer_seconds, tuple(left_out))
 
 
 def _left_out(name: str, limits: Mapping[str, Limit]) -> bool:
