@@ -4,9 +4,9 @@
 
 Every peer runs alone, in its own environment, on all cores. A peer's clock stands still while it
 predicts the test data, four times an epoch, and it may stop at 0.93 or after `--most-seconds` of
-training. Fathom is run as a command, once for each number of steps, because its learning rate is
-brought down to zero at the end of the run; validation and checkpoints count as training there, the
-seconds of the whole command, with baselines, evidence and report, are told beside. Results go to
+training. Fathom is run as a command, once for each budget, because its learning rate is brought down
+to zero at the end of the run; validation and checkpoints count as training there, and the seconds
+of the whole command, with baselines, evidence and report, are told beside. Results go to
 benchmarks/results/images.jsonl.
 """
 
@@ -22,7 +22,7 @@ from field.environments import PEERS, THIS, clean_environment, python_of
 from field.lines import fit_with_fathom, keep, scratch
 
 MARKS = (0.90, 0.92, 0.93)
-STEPS = (150, 200, 300, 450, 700, 1100)
+BUDGETS = (60, 75, 90, 120, 150, 240, 400)  # seconds
 SCRIPTS = {name: f"{name}_images.py" for name in ("keras", "lightning", "skorch", "fastai")}
 FILE = "images.jsonl"
 
@@ -38,14 +38,14 @@ def marks_of(curve: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def run_fathom(data: str, most_seconds: float) -> list[dict[str, Any]]:
-    """One run for each number of steps, until the last mark is reached or the time is up."""
+    """One run for each budget, until the last mark is reached or the time is up."""
     curve = []
-    for steps in STEPS:
+    for budget in BUDGETS:
         with scratch() as out:
-            done = fit_with_fathom(data, "--steps", str(steps), out=out)
+            done = fit_with_fathom(data, "--budget", f"{budget}s", out=out)
         records = done["records"]
         point = {
-            "step": steps,
+            "budget_seconds": budget,
             "train_seconds": records["cost.train_seconds"]["value"],
             "accuracy": records["performance.accuracy"]["value"],
             "process_seconds": done["process_seconds"],

@@ -26,6 +26,7 @@ from fathom.planning.racers import racers
 from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE, Rivals
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
+from fathom.planning.slim import slimmed
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
 
@@ -121,6 +122,16 @@ class Resolving:
     def timed(self, plan: Plan, draft: Draft) -> tuple[Plan, Speed]:
         """The plan with what the probe and the trial of flips have found, and its speed."""
         speed, plan = probe(self.what(plan), plan, draft, self.budget, self.progress)
+        plan = self.evidence_set_aside(plan, speed)
+        useful = _useful_steps(plan, draft, len(self.prepared.examples["train"]))
+        plan, speed = slimmed(
+            self.what(plan),
+            plan,
+            draft,
+            speed=speed,
+            useful=useful,
+            seconds=self.training_seconds,
+        )
         plan = self.evidence_set_aside(plan, speed)
         self.check(plan, speed)
         if draft.may_flip:
