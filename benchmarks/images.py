@@ -4,9 +4,9 @@
 
 Every peer runs alone, in its own environment, on all cores. A peer's clock stands still while it
 predicts the test data, four times an epoch, and it may stop at 0.93 or after `--most-seconds` of
-training. Fathom is run as a command, once for each budget, because its learning rate is brought down
-to zero at the end of the run; validation and checkpoints count as training there, and the seconds
-of the whole command, with baselines, evidence and report, are told beside. Results go to
+training. Fathom is run as a command, once for each budget, because its learning rate is brought
+down to zero at the end of the run; validation and checkpoints count as training there, and the
+seconds of the whole command, with baselines, evidence and report, are told beside. Results go to
 benchmarks/results/images.jsonl.
 """
 

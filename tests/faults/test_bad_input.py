@@ -18,8 +18,8 @@ from fathom.core.progress import Silent
 from fathom.planning.plan import to_yaml
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
-from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.resolve import resolve
+from fathom.planning.rivals import NO_RIVALS
 
 ROWS = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
 TABLE = "age,visits,churn\n" + ROWS + "\n"

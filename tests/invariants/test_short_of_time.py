@@ -1,0 +1,68 @@
+"""What a plan does where time is short: fewer channels, and time set aside for all that answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from fathom.core.budget import Budget
+from fathom.core.progress import Silent
+from fathom.planning.draft import make_draft
+from fathom.planning.prepare import Prepared, prepare
+from fathom.planning.probe import Speed
+from fathom.planning.request import Request, make_request
+from fathom.planning.resolve import EVIDENCE_SHARE, Resolving, resolve, supervised
+from fathom.planning.rivals import NO_RIVALS
+from fathom.planning.slim import slimmed
+
+FAST = Speed(step_seconds=1e-3, predict_seconds=1e-6, unsteady=False)
+
+
+@cache
+def prepared_for(name: str) -> tuple[Request, Prepared]:
+    request = make_request(name, {"threads": 1}, steps=10)
+    return request, prepare(request, Budget(60), Silent())
+
+
+def widths_after(seconds: float, settings: dict[str, object]) -> tuple[int, ...]:
+    """The channels of a plan for digits that has so many seconds, at a second a step."""
+    request, prepared = prepared_for("digits")
+    request = replace(request, settings=request.settings | settings)
+    plan = resolve(request, prepared, NO_RIVALS, Budget(60), Silent())
+    speed, what = replace(FAST, step_seconds=1.0), supervised(plan, prepared, "cpu")
+    draft = make_draft(request, prepared)
+    after, measured = slimmed(
+        what, plan, draft, speed=speed, useful=1000, seconds=lambda plan: seconds
+    )
+    changed = after.network != plan.network
+    assert ("network.widths" in after.why and "useful" in after.why["network.widths"]) == changed
+    assert (measured.step_seconds < 1.0) == changed
+    return after.network.widths
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "expected"),
+    [
+        (100.0, {}, (16, 32)),
+        (200.0, {}, (32, 64)),
+        (100.0, {"network.widths": [32, 64]}, (32, 64)),
+        (100.0, {"network.widths": [16, 16]}, (16, 16)),
+    ],
+)
+def test_half_the_channels_where_time_allows_few_steps(seconds, settings, expected):
+    assert widths_after(seconds, settings) == expected
+
+
+def test_what_baselines_take_to_answer_is_set_aside():
+    request, prepared = prepared_for("wine")
+    budget, tests = Budget(60.0), len(prepared.examples["test"])
+    aside = []
+    for seconds in (0.0, 0.05, 100.0):
+        rivals = replace(NO_RIVALS, answer_seconds=seconds)
+        resolving = Resolving(request, prepared, rivals, budget, Silent())
+        plan = resolving.begun(make_draft(request, prepared))
+        aside.append(resolving.evidence_set_aside(plan, FAST).seconds["evidence"])
+    assert aside[1] - aside[0] == pytest.approx(0.05 * tests, abs=0.02)
+    assert aside[2] == EVIDENCE_SHARE * budget.seconds
