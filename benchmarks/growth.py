@@ -12,7 +12,6 @@ nothing.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -61,18 +60,16 @@ def write_table(path: Path, rows: int) -> None:
         frame.to_csv(path, index=False, mode="w" if not start else "a", header=not start)
 
 
-def run_once(table: Path, budget: str, out: str) -> tuple[dict[str, Any], float, int]:
+def run_once(table: Path, budget: str, out: str) -> tuple[dict[str, Any], float, float]:
     """Run the command; its story, the seconds of the whole process and its peak memory in bytes."""
     command = [sys.executable, "-m", "fathom", "fit", str(table), "--target", "outcome"]
     started = time.perf_counter()
-    process = subprocess.Popen([*command, "--budget", budget, "--out", out])
-    _, status, used = os.wait4(process.pid, 0)
+    subprocess.run([*command, "--budget", budget, "--out", out], check=True)
     seconds = time.perf_counter() - started
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with status {status}.")
-    story = json.loads(next(Path(out).glob("*/story.json")).read_text())
-    scale = 1 if sys.platform == "darwin" else 1024
-    return story, seconds, used.ru_maxrss * scale
+    run = next(Path(out).glob("*/story.json")).parent
+    records = json.loads((run / "evidence.json").read_text())["records"]
+    memory = next(r["value"] for r in records if r["id"] == "cost.peak_memory_bytes")
+    return json.loads((run / "story.json").read_text()), seconds, memory
 
 
 def measure(rows: int, budget: str) -> None:

@@ -12,10 +12,12 @@ benchmarks/results/images.jsonl.
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 from argparse import ArgumentParser
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from field.environments import PEERS, THIS, clean_environment, python_of
@@ -35,6 +37,14 @@ def marks_of(curve: list[dict[str, Any]]) -> dict[str, float | None]:
         )
         for mark in MARKS
     }
+
+
+def settings_of(who: str) -> str:
+    """What a peer's script says of itself: its network, optimizer and the like."""
+    if who == THIS:
+        return "all defaults"
+    script = Path(__file__).parent / "field" / SCRIPTS[who]
+    return " ".join((ast.get_docstring(ast.parse(script.read_text())) or "").split())
 
 
 def run_fathom(data: str, most_seconds: float) -> list[dict[str, Any]]:
@@ -58,24 +68,26 @@ def run_fathom(data: str, most_seconds: float) -> list[dict[str, Any]]:
 
 
 def run_peer(name: str, data: str, most_seconds: float) -> list[dict[str, Any]]:
-    """The curve that a peer's script prints. Raises CalledProcessError where it fails."""
+    """The curve that a peer's script prints. Raises RuntimeError where it fails."""
     script = Path(__file__).parent / "field" / SCRIPTS[name]
-    process = subprocess.Popen(
-        [python_of(name), script, data, str(most_seconds), str(MARKS[-1])],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=clean_environment(),
-    )
     curve = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("{"):
-            curve.append(json.loads(line))
-            print(name, line, end="", flush=True)
-    _, errors = process.communicate()
-    if process.returncode:
-        raise RuntimeError(errors.strip().splitlines()[-1])
+    with TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [python_of(name), script, data, str(most_seconds), str(MARKS[-1])],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=clean_environment(),
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                curve.append(json.loads(line))
+                print(name, line, end="", flush=True)
+        if process.wait() or not curve:
+            errors.seek(0)
+            said = errors.read().strip().splitlines()
+            raise RuntimeError(said[-1] if said else f"it ended with {process.returncode}")
     return curve
 
 
@@ -91,12 +103,12 @@ def main() -> None:
                 curve = run_fathom(options.data, options.most_seconds)
             else:
                 curve = run_peer(who, options.data, options.most_seconds)
-        except RuntimeError as error:
+        except (RuntimeError, subprocess.CalledProcessError) as error:
             keep(FILE, who, name="fashion-mnist", failed=str(error))
             continue
         best = max(point["accuracy"] for point in curve)
         keep(FILE, who, name="fashion-mnist", seconds_to=marks_of(curve), best=best, n=10_000,
-             curve=curve)  # fmt: skip
+             most_seconds=options.most_seconds, settings=settings_of(who), curve=curve)  # fmt: skip
 
 
 if __name__ == "__main__":

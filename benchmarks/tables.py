@@ -82,8 +82,8 @@ def run_peer(who: str, name: str, train: Path, test: Path, seconds: float, prese
         told["process_seconds"] = round(time.perf_counter() - started, 1)
         truth = pd.read_csv(test)[table.target]
         keep(FILE, who, name=name, system=who, metric=table.metric, n=len(truth),
-             value=scored(name, truth, answers), budget_seconds=seconds, preset=preset,
-             **told)  # fmt: skip
+             value=scored(name, truth, answers), budget_seconds=seconds,
+             **({"preset": preset} if who == "autogluon" else {}), **told)  # fmt: skip
 
 
 def row_latency(run: str, test: Path, model: str) -> float:

@@ -2,12 +2,13 @@
 
     python benchmarks/targets.py digits
     python benchmarks/targets.py fashion --data /usr/share/datasets
-    python benchmarks/targets.py adult titanic california telco --data FOLDER
+    python benchmarks/targets.py adult titanic california telco clothing --data FOLDER
 
 FOLDER holds `fashion-mnist/` (IDX files, Debian's package dataset-fashion-mnist), `tab-adult/`
-(train.csv, test.csv), `tab-california-titanic/` (housing.csv, titanic-train.csv) and
-`tab-telco-churn/`. Each run is the whole command in a process of its own, as a user runs it; the
-seconds are those of the whole process. Results are added to benchmarks/results/targets.jsonl.
+(train.csv, test.csv), `tab-california-titanic/` (housing.csv, titanic-train.csv),
+`tab-telco-churn/` and `clothing/` (folders train, validation, test). Each run is the whole command
+in a process of its own, as a user runs it; the seconds are those of the whole process. Results are
+added to benchmarks/results/targets.jsonl.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ class Target(NamedTuple):
 TARGETS = {
     "digits": Target(("digits", "--budget", "30s"), 5, "performance.accuracy", 0.98),
     "fashion": Target(
-        ("{data}/fashion-mnist", "--budget", "150s"), 1, "performance.accuracy", 0.92
+        ("{data}/fashion-mnist", "--budget", "150s"), 1, "performance.accuracy", 0.93
     ),
     "adult": Target(
         (
             *("{data}/tab-adult/train.csv", "--test", "{data}/tab-adult/test.csv"),
-            *("--target", "income", "--budget", "90s"),
+            *("--target", "income", "--budget", "120s"),
         ),
         1,
         "performance.roc_auc",
-        0.915,
+        0.925,
     ),
     "titanic": Target(
         ("{data}/tab-california-titanic/titanic-train.csv", "--target", "Survived"),
@@ -68,6 +69,8 @@ TARGETS = {
         "performance.roc_auc",
         None,
     ),
+    # From scratch, on 3,068 photographs: the whole interval is to lie above zero.
+    "clothing": Target(("{data}/clothing", "--budget", "5m"), 1, "gain.accuracy", 0.0),
 }
 
 

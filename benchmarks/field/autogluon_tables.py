@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 
 import pandas as pd
+from memory import peak_gib
 
 METRICS = {"roc_auc": "roc_auc", "accuracy": "accuracy", "rmse": "root_mean_squared_error"}
 
@@ -53,7 +53,7 @@ def main(
         "models": len(board),
         "best_model": str(board.iloc[0]["model"]),
         "row_seconds": latency,
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gib": peak_gib(),
     }
     print(json.dumps(line), flush=True)
 

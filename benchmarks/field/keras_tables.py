@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import pandas as pd
+from memory import peak_gib
 
 
 def main(
@@ -92,7 +92,7 @@ def main(
     for _ in range(20):
         model.predict(columns.transform(single).astype("float32"), verbose=0)
     latency = (time.perf_counter() - before) / 20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_gib()
     line = {"fit_seconds": round(fitted, 1), "row_seconds": latency, "peak_gib": peak}
     print(json.dumps(line), flush=True)
 

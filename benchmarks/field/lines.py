@@ -23,12 +23,19 @@ def keep(file: str, who: str, **what: Any) -> dict[str, Any]:
     if who not in _VERSIONS:
         _VERSIONS[who] = versions_of(who)
     hardware = describe_environment("cpu")["hardware"]
-    line = {"date": date.today().isoformat(), "who": who, **what}
+    line = {"date": date.today().isoformat(), "commit": _commit(), "who": who, **what}
     print(json.dumps(line), flush=True)
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / file).open("a") as out:
         out.write(json.dumps(line | {"versions": _VERSIONS[who], "hardware": hardware}) + "\n")
     return line
+
+
+def _commit() -> str:
+    """The commit of this checkout, with a + where files were changed since."""
+    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(words, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def fit_with_fathom(*arguments: str, out: str) -> dict[str, Any]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
 import numpy as np
-import psutil
 from msgspec.structs import replace
 
 from fathom import __version__, folders
 from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_json, read_lines, write_json
+from fathom.core.memory import peak_memory
 from fathom.core.prediction import Array
 from fathom.core.progress import Timed
 from fathom.core.record import Evidence, Record
@@ -139,20 +138,10 @@ def _costs(outcome: Outcome) -> dict[str, float]:
     return {
         "train_seconds": outcome.learned.result.seconds,
         "total_seconds_so_far": outcome.job.budget.elapsed,
-        "peak_memory_bytes": float(_peak_memory()),
+        "peak_memory_bytes": float(peak_memory()),
         "threads": float(plan.training.threads),
         "learning_rate": plan.training.optimizer.learning_rate,
     }
-
-
-def _peak_memory() -> int:
-    """The most memory that this process has held, in bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows tells it another way
-        return int(psutil.Process().memory_info().peak_wset)
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Story:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 from sklearn.datasets import load_wine
 
 import fathom
 from fathom.core.budget import parse_duration
 from fathom.core.errors import BudgetError, PlanError
+from fathom.core.memory import peak_memory
 from fathom.planning.device import choose_device
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
@@ -42,3 +47,10 @@ def test_what_is_no_duration(text):
 def test_a_device_that_is_not_there(name):
     with pytest.raises(PlanError, match="device"):
         choose_device(name)
+
+
+def test_the_most_memory_is_that_of_this_process():
+    held = np.ones(40_000_000)
+    script = "from fathom.core.memory import peak_memory; print(peak_memory())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert 0 < int(done.stdout) < held.nbytes <= peak_memory()

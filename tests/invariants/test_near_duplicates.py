@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
-from fathom.data import repeats
+from fathom.data import parallel, repeats
 from fathom.data.audit import audit
 from fathom.data.hashing import hash_inputs
 from fathom.data.infer import infer_schema
@@ -103,8 +103,8 @@ def test_frequencies_stand_up_alike_in_every_orientation():
     expected = codes_of(upright(frequencies(picture)))
     for turns in range(4):
         for mirrored in (picture, picture[:, :, ::-1]):
-            turned = np.rot90(mirrored, turns, axes=(1, 2))
-            assert (codes_of(upright(frequencies(turned))) == expected).all()
+            other = np.rot90(mirrored, turns, axes=(1, 2))
+            assert (codes_of(upright(frequencies(other))) == expected).all()
 
 
 @pytest.mark.parametrize("turn", range(8))
@@ -276,7 +276,8 @@ def test_pictures_that_take_too_long_to_compare_are_said_to_be_left_out(monkeypa
     assert find_repeats(raw, schema, seed=0, budget=Budget(1000.0)).near.searched
 
 
-def test_comparing_stops_while_it_is_under_way():
+def test_comparing_stops_while_it_is_under_way(monkeypatch):
+    monkeypatch.setattr(parallel, "MOST_WORKERS", 2)
     asked, asked_to_the_end = [], []
     near_pictures(photos(50, 32), go_on=lambda: asked_to_the_end.append(1) or True)
     with pytest.raises(OutOfTimeError):

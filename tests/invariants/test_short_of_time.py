@@ -9,6 +9,7 @@ import pytest
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
+from fathom.planning import resolve as resolving
 from fathom.planning.draft import make_draft
 from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.probe import Speed
@@ -33,11 +34,9 @@ def widths_after(seconds: float, settings: dict[str, object]) -> tuple[int, ...]
     plan = resolve(request, prepared, NO_RIVALS, Budget(60), Silent())
     speed, what = replace(FAST, step_seconds=1.0), supervised(plan, prepared, "cpu")
     draft = make_draft(request, prepared)
-    after, measured = slimmed(
-        what, plan, draft, speed=speed, useful=1000, seconds=lambda plan: seconds
-    )
+    after, measured = slimmed(what, plan, draft, speed=speed, seconds=seconds)
     changed = after.network != plan.network
-    assert ("network.widths" in after.why and "useful" in after.why["network.widths"]) == changed
+    assert ("passes" in after.why.get("network.widths", "")) == changed
     assert (measured.step_seconds < 1.0) == changed
     return after.network.widths
 
@@ -45,14 +44,26 @@ def widths_after(seconds: float, settings: dict[str, object]) -> tuple[int, ...]
 @pytest.mark.parametrize(
     ("seconds", "settings", "expected"),
     [
-        (100.0, {}, (16, 32)),
-        (200.0, {}, (32, 64)),
-        (100.0, {"network.widths": [32, 64]}, (32, 64)),
-        (100.0, {"network.widths": [16, 16]}, (16, 16)),
+        (50.0, {}, (16, 32)),
+        (-1.0, {}, (16, 32)),
+        (500.0, {}, (32, 64)),
+        (50.0, {"network.widths": [32, 64]}, (32, 64)),
+        (50.0, {"network.widths": [16, 16]}, (16, 16)),
     ],
 )
 def test_half_the_channels_where_time_allows_few_steps(seconds, settings, expected):
     assert widths_after(seconds, settings) == expected
+
+
+@pytest.mark.parametrize(("tune", "expected"), [(None, (16, 32)), (5, (32, 64))])
+def test_a_search_begins_with_the_whole_network(monkeypatch, tune, expected):
+    request, prepared = prepared_for("digits")
+    request = replace(request, steps=None, tune=tune)
+    slow = replace(FAST, step_seconds=1.0)
+    monkeypatch.setattr(resolving, "probe", lambda what, plan, *rest: (slow, plan))
+    made = Resolving(request, prepared, NO_RIVALS, Budget(60), Silent())
+    draft = make_draft(request, prepared)
+    assert made.timed(made.begun(draft), draft)[0].network.widths == expected
 
 
 def test_what_baselines_take_to_answer_is_set_aside():
@@ -61,8 +72,8 @@ def test_what_baselines_take_to_answer_is_set_aside():
     aside = []
     for seconds in (0.0, 0.05, 100.0):
         rivals = replace(NO_RIVALS, answer_seconds=seconds)
-        resolving = Resolving(request, prepared, rivals, budget, Silent())
-        plan = resolving.begun(make_draft(request, prepared))
-        aside.append(resolving.evidence_set_aside(plan, FAST).seconds["evidence"])
+        made = Resolving(request, prepared, rivals, budget, Silent())
+        plan = made.begun(make_draft(request, prepared))
+        aside.append(made.evidence_set_aside(plan, FAST).seconds["evidence"])
     assert aside[1] - aside[0] == pytest.approx(0.05 * tests, abs=0.02)
     assert aside[2] == EVIDENCE_SHARE * budget.seconds

@@ -117,10 +117,9 @@ class Prediction(ABC):
 
 
 @dataclass(frozen=True)
-class ClassPrediction(Prediction):
-    """Class probabilities: `probs` (n, K) float64, rows sum to 1; `labels` names the columns."""
+class NamedPrediction(Prediction):
+    """Probabilities `probs` (n, K) float64, whose columns `labels` names."""
 
-    worst_order: ClassVar[str] = "wrong answers by falling confidence"
     labels: tuple[str, ...]
     probs: Array
 
@@ -133,8 +132,15 @@ class ClassPrediction(Prediction):
         return self.probs
 
     def with_raw(self, raw: Array) -> Self:
-        """Other probabilities of the same classes."""
+        """Other probabilities of the same labels."""
         return type(self)(self.labels, raw)
+
+
+@dataclass(frozen=True)
+class ClassPrediction(NamedPrediction):
+    """Class probabilities: each row of `probs` sums to 1."""
+
+    worst_order: ClassVar[str] = "wrong answers by falling confidence"
 
     @property
     def codes(self) -> Array:
@@ -201,27 +207,10 @@ class ClassPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class LabelsPrediction(Prediction):
-    """Label probabilities: `probs` (n, K) float64, each by itself; `labels` names the columns.
-
-    A label is said where its probability is one half or more.
-    """
+class LabelsPrediction(NamedPrediction):
+    """Label probabilities, each by itself. A label is said where it has one half or more."""
 
     worst_order: ClassVar[str] = "rows with a wrong label, by how improbable the truth was held"
-    labels: tuple[str, ...]
-    probs: Array
-
-    def __len__(self) -> int:
-        return len(self.probs)
-
-    @property
-    def raw(self) -> Array:
-        """The probabilities (n, K)."""
-        return self.probs
-
-    def with_raw(self, raw: Array) -> Self:
-        """Other probabilities of the same labels."""
-        return type(self)(self.labels, raw)
 
     @property
     def holds(self) -> Array:

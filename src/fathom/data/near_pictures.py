@@ -105,7 +105,7 @@ def near_pictures(small: Array, seed: int = 0, go_on: GoOn = _always) -> Array:
 
     `go_on` is asked all the while. Raises OutOfTimeError where it says no.
     """
-    # Parts are worked through side by side; threads inside of each product are in the way.
+    # Parts are worked through side by side: BLAS's own threads would only compete with them.
     with threadpool_limits(1, "blas"):
         sketches, standing = _sketches(small, go_on)
         generator = numpy_generator(seed, "near duplicates")
@@ -126,7 +126,8 @@ def _sketches(small: Array, go_on: GoOn) -> tuple[Array, Array]:
     """
     whole = np.empty((len(small), 2, COUNT), dtype=np.float32)
     standing = np.empty((len(small), COUNT), dtype=np.float32)
-    for start in range(0, len(small), CHUNK):
+
+    def sketch(start: int) -> None:
         _require_time(go_on)
         part = small[start : start + CHUNK]
         end = start + len(part)
@@ -134,6 +135,9 @@ def _sketches(small: Array, go_on: GoOn) -> tuple[Array, Array]:
         middle = _both_ways(part, _WINDOWS[1], _WINDOWS[1]).reshape(-1, SIDE, SIDE)
         whole[start:end, 1] = frequencies(middle.swapaxes(1, 2))
         standing[start:end] = upright(whole[start:end, 0])
+
+    for _ in in_order(sketch, range(0, len(small), CHUNK)):
+        pass
     return whole.reshape(-1, COUNT), standing
 
 
@@ -142,7 +146,14 @@ def _alike(sketches: Array, entries: int, rows: Array, go_on: GoOn) -> Array:
 
     `sketches` has `entries` rows a picture; `rows` are the pictures of reference.
     """
-    most = LENIENT * _allowed(sketches, sketches[rows * entries])
+    references = sketches[rows * entries]
+
+    def allowed(start: int) -> Array:
+        _require_time(go_on)
+        return LENIENT * _allowed(sketches[start : start + CHUNK], references)
+
+    parts = in_order(allowed, range(0, len(sketches), CHUNK))
+    most = np.concatenate([np.empty(0, dtype=np.float32), *parts])
 
     def scored(pairs: Array) -> tuple[Array, Array]:
         _require_time(go_on)
@@ -152,7 +163,7 @@ def _alike(sketches: Array, entries: int, rows: Array, go_on: GoOn) -> Array:
         return np.sort(pairs[ratio <= 1.0] // entries, axis=1), ratio[ratio <= 1.0]
 
     found, ratios = [np.empty((0, 2), dtype=np.int64)], [np.empty(0)]
-    for pairs, ratio in in_order(scored, nominated(codes_of(sketches))):
+    for pairs, ratio in in_order(scored, nominated(codes_of(sketches)), ahead=1):
         found.append(pairs)
         ratios.append(ratio)
     ranked = np.argsort(np.concatenate(ratios), kind="stable")
@@ -161,13 +172,12 @@ def _alike(sketches: Array, entries: int, rows: Array, go_on: GoOn) -> Array:
     return nearest[np.sort(first)[:MOST_PAIRS]]
 
 
-def _agreement(vectors: Array, pairs: Array, other: Array | None = None) -> Array:
-    """The products (m,) of rows of `vectors` with their partners', in `other` where it is given."""
-    second = vectors if other is None else other
+def _agreement(vectors: Array, pairs: Array) -> Array:
+    """The products (m,) of the rows of `vectors` that stand in each pair."""
     agreed = np.empty(len(pairs), dtype=np.float32)
     for start in range(0, len(pairs), CHUNK):
         left, right = pairs[start : start + CHUNK].T
-        agreed[start : start + CHUNK] = np.einsum("nd,nd->n", vectors[left], second[right])
+        agreed[start : start + CHUNK] = np.einsum("nd,nd->n", vectors[left], vectors[right])
     return agreed
 
 
@@ -177,15 +187,13 @@ def _allowed(vectors: Array, references: Array) -> Array:
     That is a small part of how far it is from the nearest few in a hundred of the references.
     """
     rank = min(max(3, int(np.ceil(AROUND * len(references)))), len(references) - 1)
-    around = np.empty(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), CHUNK):
-        apart = 1.0 - vectors[start : start + CHUNK] @ references.T
-        around[start : start + CHUNK] = np.partition(apart, rank, axis=1)[:, rank]
+    apart = 1.0 - vectors @ references.T
+    around = np.partition(apart, rank, axis=1)[:, rank]
     return np.asarray(np.minimum(CLOSER * around, FARTHEST))
 
 
 def _confirmed(small: Array, pairs: Array, references: Array, go_on: GoOn) -> Array:
-    """Those of the pairs whose structure agrees, of all of it or of what is left without a rim."""
+    """Those of the pairs whose structure agrees, whole or with the rim of one of them cut off."""
     most = _most_apart(small, pairs, references, go_on)
     apart = _distances(small, pairs, [(_WHOLE, _WHOLE, 0)], go_on)
     left = np.flatnonzero(apart > most)[:MOST_CROPS]
@@ -200,15 +208,17 @@ def _confirmed_turned(
 ) -> Array:
     """Those of the pairs whose structure agrees once the second picture is turned or mirrored.
 
-    Their sketches (n, 63) tell at little cost which orientation that must be.
+    Their sketches (n, 63) tell at little cost which two orientations are the likeliest.
     """
     most = _most_apart(small, pairs, references, go_on)
-    alike = [_agreement(sketches, pairs, turned_frequencies(sketches, turn)) for turn in TURNS]
-    best = np.array(TURNS)[np.argmax(alike, axis=0)]
+    left, right = sketches[pairs[:, 0]], sketches[pairs[:, 1]]
+    alike = [np.einsum("nd,nd->n", left, turned_frequencies(right, turn)) for turn in TURNS]
+    likeliest = np.array(TURNS)[np.argsort(alike, axis=0)[-2:]]
     apart = np.ones(len(pairs), dtype=np.float32)
     for turn in TURNS:
-        here = np.flatnonzero(best == turn)
-        apart[here] = _distances(small, pairs[here], [(_WHOLE, _WHOLE, turn)], go_on)
+        here = np.flatnonzero((likeliest == turn).any(axis=0))
+        found = _distances(small, pairs[here], [(_WHOLE, _WHOLE, turn)], go_on)
+        apart[here] = np.minimum(apart[here], found)
     return np.asarray(pairs[apart <= most])
 
 

@@ -17,12 +17,15 @@ AHEAD = 8  # items under way for each worker: so that one slow item stops nobody
 
 
 def in_order(
-    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int | None = None,
+    ahead: int = AHEAD,
 ) -> Iterator[R]:
     """`function` of every item, in the order of the items; few are under way at a time.
 
-    By default there is a worker for each processor, 16 at most.
-
+    By default there is a worker for each processor, 16 at most, and `ahead` items for each of them.
     What was not begun is dropped when the caller stops asking, or an item raises.
     """
     workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
@@ -31,7 +34,7 @@ def in_order(
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > AHEAD * workers:
+            if len(pending) > ahead * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -35,6 +35,7 @@ _SWAPPED = np.array([FREQUENCIES.index((across, down)) for down, across in FREQU
 _COSINES = dct(np.eye(SIDE), axis=0, norm="ortho")[: HIGHEST + 1].astype(np.float32)
 _ANGLES = np.pi * np.hypot(*np.array(FREQUENCIES).T) / SIDE  # radians a pixel
 _WEIGHTS = np.exp(-0.5 * np.square(FINE * _ANGLES)) - np.exp(-0.5 * np.square(COARSE * _ANGLES))
+_WEIGHTS = _WEIGHTS.astype(np.float32)
 
 
 def frequencies(pictures: Array) -> Array:
@@ -44,8 +45,8 @@ def frequencies(pictures: Array) -> Array:
     the highest, which compression changes, less. Each row has the length 1, or is 0.
     """
     rows = pictures.reshape(-1, SIDE).astype(np.float32) @ _COSINES.T
-    turned = rows.reshape(len(pictures), SIDE, -1).swapaxes(1, 2)
-    spectrum = turned @ _COSINES.T  # (n, across, down)
+    columns = rows.reshape(len(pictures), SIDE, -1).swapaxes(1, 2)
+    spectrum = columns @ _COSINES.T  # (n, across, down)
     down, across = np.array(FREQUENCIES).T
     found = spectrum[:, across, down] * _WEIGHTS
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
@@ -61,8 +62,8 @@ def upright(found: Array) -> Array:
     """
     down, across = np.array(FREQUENCIES).T
     place = {f: i for i, f in enumerate(FREQUENCIES)}
-    turned = np.abs(found[:, place[0, 1]]) > np.abs(found[:, place[1, 0]])
-    stood = np.where(turned[:, None], found[:, _SWAPPED], found)
+    lying = np.abs(found[:, place[0, 1]]) > np.abs(found[:, place[1, 0]])
+    stood = np.where(lying[:, None], found[:, _SWAPPED], found)
     for odd, lowest in ((down % 2 == 1, place[1, 0]), (across % 2 == 1, place[0, 1])):
         stood = np.where(odd[None] & (stood[:, [lowest]] < 0), -stood, stood)
     return stood

@@ -123,16 +123,11 @@ class Resolving:
         """The plan with what the probe and the trial of flips have found, and its speed."""
         speed, plan = probe(self.what(plan), plan, draft, self.budget, self.progress)
         plan = self.evidence_set_aside(plan, speed)
-        useful = _useful_steps(plan, draft, len(self.prepared.examples["train"]))
-        plan, speed = slimmed(
-            self.what(plan),
-            plan,
-            draft,
-            speed=speed,
-            useful=useful,
-            seconds=self.training_seconds,
-        )
-        plan = self.evidence_set_aside(plan, speed)
+        if self.request.tune is None:  # a search tries fewer channels, too
+            plan, speed = slimmed(
+                self.what(plan), plan, draft, speed=speed, seconds=self.training_seconds(plan)
+            )
+            plan = self.evidence_set_aside(plan, speed)
         self.check(plan, speed)
         if draft.may_flip:
             plan = flips_allowed(self.what(plan), plan, speed, self.training_seconds(plan))
@@ -142,7 +137,9 @@ class Resolving:
         """Foresee what measuring will take, from the speeds of predicting."""
         sizes = {n: min(len(self.prepared.examples[n]), most) for n, most in SAMPLES.items()}
         network = PASSES * sum(sizes.values()) * speed.predict_seconds
-        foreseen = EVIDENCE_LEAST + network + sizes["test"] * self.rivals.answer_seconds
+        # The verdict asks on validation, too, what a method that was cut short might have become.
+        asked = sizes["test"] + (0 if self.rivals.settled else sizes["validation"])
+        foreseen = EVIDENCE_LEAST + network + asked * self.rivals.answer_seconds
         most = np.clip(EVIDENCE_SHARE * self.budget.seconds, EVIDENCE_LEAST, EVIDENCE_MOST)
         seconds = round(float(min(foreseen, most)), 2)
         return replace(plan, seconds=plan.seconds | {"evidence": seconds})

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
 
 from fathom.baselines import BASELINES, Baseline, Limit, applicable, fit_baseline
 from fathom.baselines.picture_cache import shared_features
@@ -28,6 +31,7 @@ WEIGHTS = {
     "picture_boosting": 0.1,
 }
 
+TIMED = 512  # validation examples that are answered once more, to foresee the cost of evidence
 # What a plan may lack. Any other baseline that it lacks is fitted as far as it helps.
 DISPENSABLE = ("picture_boosting",)
 
@@ -48,6 +52,11 @@ class Rivals:
     def best(self) -> str:
         """The name of the baseline that is best on validation; of equals the simplest."""
         return max(self.fitted, key=lambda name: self.scores[name])
+
+    @property
+    def settled(self) -> bool:
+        """Whether none was cut short by the budget."""
+        return all(model.settled for model in self.fitted.values())
 
     @property
     def limits(self) -> dict[str, Limit]:
@@ -107,14 +116,12 @@ def fit_rivals(
             limit=limits.get(name),
             validation=validation,
         )
-        begun = budget.elapsed
         fitted[name] = _calibrated(model, prepared.examples["calibration"])
-        answering += budget.elapsed - begun
+        answering += _answer_seconds(fitted[name], validation)
         scores[name] = score(task, fitted[name].predict(validation), validation.targets)
         seconds[name] = share.elapsed - before
     progress.advance(len(names), len(names), "")
-    answer_seconds = answering / max(1, len(prepared.examples["calibration"]))
-    return Rivals(fitted, scores, seconds, answer_seconds, tuple(left_out))
+    return Rivals(fitted, scores, seconds, answering, tuple(left_out))
 
 
 def _left_out(name: str, limits: Mapping[str, Limit]) -> bool:
@@ -133,6 +140,14 @@ def _portion(names: Sequence[str]) -> float:
     """How much of what is left the first of `names` may take."""
     weights = [WEIGHTS.get(name, 1.0) for name in names]
     return weights[0] / sum(weights)
+
+
+def _answer_seconds(model: Baseline, validation: Examples) -> float:
+    """How long it takes to answer one example, when none of its features are kept already."""
+    some = validation.take(np.arange(min(TIMED, len(validation))))
+    begun = perf_counter()
+    model.predict(some)
+    return (perf_counter() - begun) / max(1, len(some))
 
 
 def _calibrated(model: Baseline, calibration: Examples) -> Baseline:

@@ -14,7 +14,7 @@ from fathom.report.story import Story
 
 _WIDTH = 92
 _LINES = 15
-_LABEL = 13
+_LABEL = 18  # the longest name of a baseline, and two blanks
 
 
 def summary_lines(records: Sequence[Record], story: Story) -> list[str]:

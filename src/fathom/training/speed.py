@@ -19,7 +19,7 @@ from fathom.training.phase import PhaseUpdate
 from fathom.training.precision import arrange, prepare, threads
 from fathom.training.settings import TrainingSpec
 
-MOST_STEPS = 200
+LEAST_STEPS, MOST_STEPS = 2, 200
 
 
 class Trainable(Protocol):
@@ -104,7 +104,7 @@ def _timed(step: Callable[[], None], seconds: float) -> StepTiming:
     if perf_counter() < end:
         step()  # seldom warm after one; but where steps are slow nobody should wait for more
     times: list[float] = []
-    while not times or (len(times) < MOST_STEPS and perf_counter() < end):
+    while len(times) < LEAST_STEPS or (len(times) < MOST_STEPS and perf_counter() < end):
         started = perf_counter()
         step()
         times.append(perf_counter() - started)
