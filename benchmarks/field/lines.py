@@ -32,10 +32,14 @@ def keep(file: str, who: str, **what: Any) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of this checkout, with a + where files were changed since."""
-    words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(words, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """The commit of this checkout, with a + where the package was changed since."""
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    changed = ["git", "status", "--porcelain", "--", "src"]
+    said = [
+        subprocess.run(words, cwd=RESULTS.parents[1], capture_output=True, text=True, check=False)
+        for words in (head, changed)
+    ]
+    return said[0].stdout.strip() + ("+" if said[1].stdout.strip() else "")
 
 
 def fit_with_fathom(*arguments: str, out: str) -> dict[str, Any]:

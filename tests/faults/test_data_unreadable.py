@@ -232,7 +232,7 @@ IMAGES, LABELS = np.zeros((5, 4, 4), np.uint8), np.arange(5, dtype=np.uint8)
         (idx_bytes(IMAGES, kind=0x0D), idx_bytes(LABELS), "begins with 00 00 0d 03"),
         (b"", idx_bytes(LABELS), "begins with nothing"),
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, idx_bytes(LABELS), "too large"),
-        (gzip.compress(idx_bytes(IMAGES)), idx_bytes(LABELS), "begins with 1f 8b"),
+        (gzip.compress(idx_bytes(IMAGES), mtime=0), idx_bytes(LABELS), "begins with 1f 8b"),
     ],
 )
 def test_broken_idx_files(tmp_path, images, labels, part):
