@@ -12,21 +12,15 @@ nothing.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
-import time
 from argparse import ArgumentParser
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fathom.planning.environment import describe_environment
+from field.environments import THIS
+from field.lines import fit_with_fathom, keep, scratch
 
-RESULTS = Path(__file__).parent / "results" / "growth.jsonl"
 BUDGETS = {10_000: "60s", 100_000: "60s", 1_000_000: "120s", 3_000_000: "300s"}
 CHUNK = 250_000
 MISSING = 0.05
@@ -60,40 +54,27 @@ def write_table(path: Path, rows: int) -> None:
         frame.to_csv(path, index=False, mode="w" if not start else "a", header=not start)
 
 
-def run_once(table: Path, budget: str, out: str) -> tuple[dict[str, Any], float, float]:
-    """Run the command; its story, the seconds of the whole process and its peak memory in bytes."""
-    command = [sys.executable, "-m", "fathom", "fit", str(table), "--target", "outcome"]
-    started = time.perf_counter()
-    subprocess.run([*command, "--budget", budget, "--out", out], check=True)
-    seconds = time.perf_counter() - started
-    run = next(Path(out).glob("*/story.json")).parent
-    records = json.loads((run / "evidence.json").read_text())["records"]
-    memory = next(r["value"] for r in records if r["id"] == "cost.peak_memory_bytes")
-    return json.loads((run / "story.json").read_text()), seconds, memory
-
-
 def measure(rows: int, budget: str) -> None:
     """Run one size; print and keep what came out."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         table = Path(folder) / f"rows-{rows}.csv"
         write_table(table, rows)
-        story, seconds, memory = run_once(table, budget, f"{folder}/runs")
+        words = (str(table), "--target", "outcome", "--budget", budget)
+        done = fit_with_fathom(*words, out=f"{folder}/runs")
+        story = json.loads((Path(done["run"]) / "story.json").read_text())
     stages: dict[str, float] = story["stages"]
+    seconds = done["process_seconds"]
     other = seconds - sum(stages.get(name, 0.0) for name in WORK)  # the report is in it
-    line = {
-        "date": date.today().isoformat(),
-        "rows": rows,
-        "budget": budget,
-        "process_seconds": round(seconds, 1),
-        "stages": stages,
-        "share_outside_work": round(other / story["budget_seconds"], 3),
-        "peak_memory_bytes": memory,
-        "environment": describe_environment("cpu"),
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps({k: v for k, v in line.items() if k != "environment"}), flush=True)
+    keep(
+        "growth.jsonl",
+        THIS,
+        rows=rows,
+        budget=budget,
+        process_seconds=seconds,
+        stages=stages,
+        share_outside_work=round(other / story["budget_seconds"], 3),
+        peak_memory_bytes=done["records"]["cost.peak_memory_bytes"]["value"],
+    )
 
 
 def main() -> None:

@@ -13,19 +13,11 @@ added to benchmarks/results/targets.jsonl.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-import time
 from argparse import ArgumentParser
-from datetime import date
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from fathom.planning.environment import describe_environment
-
-RESULTS = Path(__file__).parent / "results" / "targets.jsonl"
+from field.environments import THIS
+from field.lines import fit_with_fathom, keep, scratch
 
 
 class Target(NamedTuple):
@@ -74,58 +66,34 @@ TARGETS = {
 }
 
 
-def run_once(arguments: tuple[str, ...], data: str, seed: int, out: str) -> dict[str, Any]:
-    """Run the command; return its summary with the seconds of the whole process."""
-    words = [a.format(data=data) for a in arguments]
-    command = [sys.executable, "-m", "fathom", "fit", *words, "--seed", str(seed)]
-    started = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--out", out, "--json"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    seconds = time.perf_counter() - started
-    return json.loads(done.stdout.splitlines()[-1]) | {"process_seconds": round(seconds, 1)}
-
-
-def records_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """All records of the run by id."""
-    evidence = json.loads((Path(summary["run"]) / "evidence.json").read_text())
-    return {r["id"]: r for r in evidence["records"]}
-
-
 def measure(name: str, data: str) -> None:
     """Run one target over its seeds; print and keep what came out."""
     target = TARGETS[name]
     values = []
     for seed in range(target.seeds):
-        with tempfile.TemporaryDirectory() as out:
-            summary = run_once(target.arguments, data, seed, out)
-            records = records_of(summary)
-        main = records[target.metric]
+        words = [a.format(data=data) for a in target.arguments]
+        with scratch() as out:
+            done = fit_with_fathom(*words, "--seed", str(seed), out=out)
+        records = done["records"]
+        main, metric = records[target.metric], target.metric.split(".")[1]
         values.append(main["value"])
-        line = {
-            "date": date.today().isoformat(),
-            "name": name,
-            "command": " ".join(("fathom", "fit", *target.arguments, "--seed", str(seed))),
-            "metric": target.metric,
-            "value": main["value"],
-            "interval": main["interval"],
-            "n": main["n"],
-            "baselines": {
+        keep(
+            "targets.jsonl",
+            THIS,
+            name=name,
+            command=" ".join(("fathom", "fit", *target.arguments, "--seed", str(seed))),
+            metric=target.metric,
+            value=main["value"],
+            interval=main["interval"],
+            n=main["n"],
+            baselines={
                 id: r["value"]
                 for id, r in records.items()
-                if id.startswith("baseline.") and id.endswith(target.metric.split(".")[1])
+                if id.startswith("baseline.") and id.endswith(f".{metric}")
             },
-            "verdict": records["verdict"]["value"],
-            "process_seconds": summary["process_seconds"],
-            "environment": describe_environment("cpu"),
-        }
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(
-            f"{name} seed {seed}: {main['value']:.4f} {main['interval']} {line['verdict']} ", end=""
+            verdict=records["verdict"]["value"],
+            process_seconds=done["process_seconds"],
         )
-        print(f"{summary['process_seconds']} s  baselines {line['baselines']}", flush=True)
     mean = sum(values) / len(values)
     wanted = "" if target.least is None else f", must reach {target.least}"
     print(f"{name}: mean {mean:.4f} over {len(values)} seed(s){wanted}", flush=True)

@@ -195,6 +195,11 @@ def categories_of(examples: Examples) -> Array:
     return np.asarray(examples.inputs.get(CATEGORIES, empty))
 
 
+def class_labels(schema: Schema, task_name: TaskName) -> tuple[str, ...]:
+    """The names of the classes; none where a number is to be learned."""
+    return schema.labels if task_name == "classification" else ()
+
+
 def known_targets(examples: Examples, labels: tuple[str, ...]) -> Array:
     """Targets (n,) to fit on. Raises DataError where none are known or only one class occurs."""
     if examples.targets is None or len(examples) == 0:

@@ -14,6 +14,7 @@ from fathom.baselines.base import (
     Baseline,
     State,
     categories_of,
+    class_labels,
     common,
     known_targets,
     numbers_of,
@@ -78,7 +79,7 @@ class Boosting(Baseline):
 
         A limit that is a number is a forest of so many rounds with the default settings.
         """
-        labels = schema.labels if task_name == "classification" else ()
+        labels = class_labels(schema, task_name)
         train, notes = _bounded(train, labels, seed)
         targets = known_targets(train, labels)
         codes = CategoryCodes.learn(categories_of(train))

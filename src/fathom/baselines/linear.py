@@ -12,6 +12,7 @@ from fathom.baselines.base import (
     Baseline,
     State,
     categories_of,
+    class_labels,
     common,
     counted,
     known_targets,
@@ -125,7 +126,7 @@ class Linear(Baseline):
         validation: Examples | None = None,
     ) -> Self:
         """Fit, with the strength of the L2 penalty chosen on validation where time allows."""
-        labels = schema.labels if task_name == "classification" else ()
+        labels = class_labels(schema, task_name)
         targets = known_targets(train, labels)
         encoder = ScalarEncoder.learn(numbers_of(train), categories_of(train))
         order = sample_order(targets, labels, numpy_generator(seed, "linear", "rows"))

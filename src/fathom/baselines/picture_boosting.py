@@ -12,14 +12,20 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from fathom.baselines.base import State, categories_of, common, known_targets, numbers_of
+from fathom.baselines.base import (
+    State,
+    categories_of,
+    class_labels,
+    common,
+    known_targets,
+    numbers_of,
+)
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.codes import CategoryCodes
 from fathom.baselines.growth import Table
-from fathom.baselines.picture_cache import judged_rows, made_once
-from fathom.baselines.picture_reduction import LEARNED_ON, ROWS_AT_ONCE, Reduction
+from fathom.baselines.picture_cache import judged_rows, picture_order
+from fathom.baselines.picture_reduction import ROWS_AT_ONCE, Reduction
 from fathom.baselines.recipe import Extent, Member, Recipe
-from fathom.baselines.rounds import sample_order
 from fathom.baselines.trees import Trees
 from fathom.baselines.tuning import Menu, repeat, search
 from fathom.core.blocks import CATEGORIES, NUMBERS
@@ -87,13 +93,12 @@ class PictureBoosting(Boosting):
         validation: Examples | None = None,
     ) -> Self:
         """Try two settings on as many rows as time allows; or grow exactly what `limit` says."""
-        labels = schema.labels if task_name == "classification" else ()
+        labels = class_labels(schema, task_name)
         targets = known_targets(train, labels)
         # Rows and components are those of the other baselines of pictures, whose features are kept.
-        order = sample_order(targets, labels, numpy_generator(seed, "pictures", "rows"))
+        order = picture_order(targets, labels, seed)
         order = order[: min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // _width(train)))]
-        drawn = numpy_generator(seed, "pictures", "reduction").permutation(len(train))
-        reduction = _narrowed(made_once(Reduction.learn, train, drawn[:LEARNED_ON]))
+        reduction = _narrowed(Reduction.shared(train, seed))
         if limit is None:
             known = _within(budget, reduction, train, order, _outputs(labels))
         else:

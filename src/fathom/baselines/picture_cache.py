@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from fathom.baselines.picture_features import describe
+from fathom.baselines.rounds import sample_order
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
@@ -107,6 +108,14 @@ def _of_block(block: Rows, rows: Array) -> Array:
         left = MOST_CELLS - sum(kept.cells for kept in shared.values())
         shared[id(block)] = _Kept(block, left)
     return shared[id(block)](rows)
+
+
+def picture_order(targets: Array, labels: tuple[str, ...], seed: int) -> Array:
+    """The order (n,) in which the baselines of pictures take rows: one for all, to share features.
+
+    `labels` are those of classes, of which the first rows hold some each.
+    """
+    return sample_order(targets, labels, numpy_generator(seed, "pictures", "rows"))
 
 
 def judged_rows(count: int, seed: int) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from fathom.baselines.base import (
     Baseline,
     State,
+    class_labels,
     common,
     counted,
     known_targets,
@@ -19,14 +20,12 @@ from fathom.baselines.base import (
 )
 from fathom.baselines.kernel_ridge import Expansion, Landmarks
 from fathom.baselines.kernel_rounds import Rounds
-from fathom.baselines.picture_cache import judged_rows, made_once
-from fathom.baselines.picture_reduction import LEARNED_ON, Reduction
+from fathom.baselines.picture_cache import judged_rows, picture_order
+from fathom.baselines.picture_reduction import Reduction
 from fathom.baselines.recipe import Extent
-from fathom.baselines.rounds import sample_order
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
-from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
 MOST_CELLS = 100_000_000
@@ -63,13 +62,9 @@ class PictureKernel(Baseline):
         validation: Examples | None = None,
     ) -> Self:
         """Fit; gamma, penalty and the number of landmarks are chosen on validation."""
-        labels = schema.labels if task_name == "classification" else ()
-        order = sample_order(
-            known_targets(train, labels), labels, numpy_generator(seed, "pictures", "rows")
-        )
-        # Drawn without regard to targets: the same for each of several labels.
-        drawn = numpy_generator(seed, "pictures", "reduction").permutation(len(train))
-        reduction = made_once(Reduction.learn, train, drawn[:LEARNED_ON])
+        labels = class_labels(schema, task_name)
+        order = picture_order(known_targets(train, labels), labels, seed)
+        reduction = Reduction.shared(train, seed)
         order = order[: MOST_CELLS // reduction.components.shape[1]]
         rounds = Rounds(train, order, labels, reduction, _judged(reduction, validation, seed))
         rounds.run(budget, counted(limit))

@@ -9,9 +9,10 @@ import numpy as np
 from scipy.linalg import eigh
 
 from fathom.baselines.base import one_blas_thread
-from fathom.baselines.picture_cache import features_of
+from fathom.baselines.picture_cache import features_of, made_once
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
+from fathom.core.randomness import numpy_generator
 
 COMPONENTS = 100
 LEARNED_ON = 2_000
@@ -45,6 +46,12 @@ class Reduction:
             values, axes = eigh(covariance, subset_by_index=(width - count, width - 1))
         variance = np.array([max(float(values.sum()), 1e-12)])
         return cls(mean, scale, np.ascontiguousarray(axes[:, ::-1]), variance)
+
+    @classmethod
+    def shared(cls, train: Examples, seed: int) -> Self:
+        """From some of the training examples, for all baselines and labels the same ones."""
+        drawn = numpy_generator(seed, "pictures", "reduction").permutation(len(train))
+        return made_once(cls.learn, train, drawn[:LEARNED_ON])
 
     def apply(self, examples: Examples, positions: Array | None = None) -> Array:
         """Components (n, k) float32 of all examples, or of those at `positions`."""

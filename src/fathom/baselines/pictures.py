@@ -6,15 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from fathom.baselines.base import Baseline, State, common, counted, known_targets
+from fathom.baselines.base import Baseline, State, class_labels, common, counted, known_targets
 from fathom.baselines.linear import fit_notes
-from fathom.baselines.picture_cache import features_of, judged_rows
+from fathom.baselines.picture_cache import features_of, judged_rows, picture_order
 from fathom.baselines.recipe import Extent
-from fathom.baselines.rounds import Data, Weights, fit_rounds, sample_order
+from fathom.baselines.rounds import Data, Weights, fit_rounds
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
-from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
 PENALTIES = (100.0, 1000.0, 10.0)
@@ -87,9 +86,9 @@ class Pictures(Baseline):
         validation: Examples | None = None,
     ) -> Self:
         """Fit, with the strength of the L2 penalty chosen on validation where time allows."""
-        labels = schema.labels if task_name == "classification" else ()
+        labels = class_labels(schema, task_name)
         targets = known_targets(train, labels)
-        order = sample_order(targets, labels, numpy_generator(seed, "pictures", "rows"))
+        order = picture_order(targets, labels, seed)
         width = features_of(train, np.arange(1)).shape[1]
         order = order[: MOST_CELLS // width]
         features = _GrowingFeatures(train, order)
