@@ -301,6 +301,7 @@ def test_how_numbers_are_written():
     assert words.metric_value("accuracy", 0.9718) == "97.2 %"
     assert words.metric_value("accuracy", -0.004, signed=True) == "−0.4 points"
     assert words.metric_interval("accuracy", (0.95, 0.98)) == "95.0 to 98.0 %"
+    assert words.metric_value("accuracy", 0.0004, signed=True) == "+0.04 points"  # as sentences do
     assert words.metric_value("roc_auc", -0.00134, signed=True) == "−0.0013"
     assert words.metric_value("rmse", 48210.0) == "48,210"
     assert words.number(8.32e-7) == "8.32 × 10⁻⁷"

@@ -13,6 +13,7 @@ import numpy as np
 
 from fathom.core.budget import Budget
 from fathom.core.prediction import Array, Claims
+from fathom.core.quantities import percent_digits
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.intervals import LEVEL, Estimate, draws_for
@@ -268,7 +269,7 @@ def _divided(temperature: float) -> str:
 
 
 def _between(estimate: Estimate) -> str:
-    low, high = wording.digits(estimate.low), wording.percent(estimate.high)
+    low, high = percent_digits(estimate.low), wording.percent(estimate.high)
     return f"95 % interval {low} to {high}"
 
 

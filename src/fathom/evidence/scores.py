@@ -20,6 +20,7 @@ from fathom.core.prediction import (
     NumberPrediction,
     Prediction,
 )
+from fathom.core.quantities import percent_digits
 from fathom.evidence import wording
 from fathom.evidence.intervals import (
     UNSEEN,
@@ -87,7 +88,7 @@ class Metric(ABC):
     def between(self, estimate: Estimate, signed: bool = False) -> str:
         """'95 % interval 96.1 to 99.1 %'."""
         if self.as_percent:
-            low = wording.digits(estimate.low, signed)
+            low = percent_digits(estimate.low, signed)
             return f"95 % interval {low} to {self.write(estimate.high, signed)}"
         low, high = (self.write(v, signed) for v in estimate.interval)
         return f"95 % interval {low} to {high}"

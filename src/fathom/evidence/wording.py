@@ -5,25 +5,17 @@ from __future__ import annotations
 import math
 
 from fathom.core.budget import format_duration
-from fathom.core.quantities import short_seconds
+from fathom.core.quantities import percent_digits, short_seconds
 
 
 def percent(share: float) -> str:
     """A share as a person reads it: '98.1 %'."""
-    return f"{digits(share)} %"
+    return f"{percent_digits(share)} %"
 
 
 def points(difference: float) -> str:
     """A difference of two shares: '+1.6 points'; a percentage of a percentage misleads."""
-    return f"{digits(difference, signed=True)} points"
-
-
-def digits(share: float, signed: bool = False) -> str:
-    """The figures of a percentage alone, one decimal, two where it is next to 0 or to 100."""
-    value = 100 * share
-    near = 0 < min(abs(value), abs(100 - abs(value))) < 0.1
-    text = f"{value:{'+' if signed else ''}.{2 if near else 1}f}"
-    return "0.0" if float(text) == 0 else text
+    return f"{percent_digits(difference, signed=True)} points"
 
 
 def number(value: float, signed: bool = False, figures: int = 3) -> str:

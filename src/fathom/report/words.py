@@ -6,7 +6,7 @@ import math
 import re
 
 from fathom.core.budget import format_duration
-from fathom.core.quantities import prefixed, short_seconds
+from fathom.core.quantities import percent_digits, prefixed, short_seconds
 from fathom.core.record import Record
 
 METRIC_TITLES = {
@@ -105,8 +105,8 @@ def metric_value(metric: str, value: float, signed: bool = False) -> str:
     if not math.isfinite(value):
         return "–"
     if metric in AS_PERCENT:
-        text = f"{100 * value:+.1f} points" if signed else f"{100 * value:.1f} %"
-        return text.replace("-", "−")
+        figures = percent_digits(value, signed).replace("-", "−")
+        return f"{figures} points" if signed else f"{figures} %"
     if metric in METRIC_TITLES and abs(value) < 1:
         small = signed and abs(value) < 0.0095  # differences are small, and must not round to none
         return f"{value:{'+' if signed else ''}.{4 if small else 3}f}".replace("-", "−")
