@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +115,11 @@ def cross_entropy(network: nn.Module, batch: Batch, generator: torch.Generator) 
     return Loss(F.cross_entropy(network(batch.inputs), batch.targets))
 
 
-def shuffle_rows(inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+def shuffle_rows(batch: Batch, generator: torch.Generator) -> Batch:
     """An augmentation that draws: noise on every picture."""
-    block = inputs["picture"]
-    return {"picture": block ^ torch.randint(0, 16, block.shape, generator=generator).to(block)}
+    block = batch.inputs["picture"]
+    noisy = block ^ torch.randint(0, 16, block.shape, generator=generator).to(block)
+    return replace(batch, inputs={"picture": noisy})
 
 
 def supervised(**changes: Any) -> Run:

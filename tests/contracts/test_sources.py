@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -62,8 +63,9 @@ def rows(n: int) -> dict[str, Tensor]:
     }
 
 
-def jitter(inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    return inputs | {"numbers": inputs["numbers"] + torch.rand(3, generator=generator)}
+def jitter(batch: Batch, generator: torch.Generator) -> Batch:
+    numbers = batch.inputs["numbers"] + torch.rand(3, generator=generator)
+    return replace(batch, inputs=batch.inputs | {"numbers": numbers})
 
 
 def array_source(n: int = 50, **options: Any) -> ArraySource:

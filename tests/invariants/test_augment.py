@@ -5,8 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fathom.core.batch import PATCH_SHARE, PATCH_TARGETS, Batch
 from fathom.core.errors import PlanError
-from fathom.data.augment import Augment, AugmentSpec, PictureSizes, cut_out, move, relight, zoom
+from fathom.core.output import OutputSpec
+from fathom.data.augment import (
+    Augment,
+    AugmentSpec,
+    PictureSizes,
+    cut_out,
+    move,
+    patch,
+    relight,
+    zoom,
+)
+from fathom.tasks.classification import Classification
+from fathom.tasks.losses import mean_loss
 
 SPECS = {
     "flip": AugmentSpec(flip=True),
@@ -17,6 +30,10 @@ SPECS = {
     "zoom": AugmentSpec(zoom=0.2),
     "all": AugmentSpec(flip=True, shift=3, cutout=5, brightness=0.2, contrast=0.2, zoom=0.2),
 }
+
+
+def augmented(spec, inputs, generator):
+    return Augment(spec)(Batch(inputs), generator).inputs
 
 
 def pictures(count=64, channels=3, height=10, width=12, dtype=torch.uint8):
@@ -35,10 +52,9 @@ def test_pure_function_of_inputs_and_generator(name, dtype):
     images = pictures(dtype=dtype)
     inputs = {"image": images, "numbers": torch.randn(64, 3)}
     kept = {key: value.clone() for key, value in inputs.items()}
-    augment = Augment(SPECS[name])
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    first, again, other = (augment(inputs, seeded(seed)) for seed in (0, 0, 1))
+    first, again, other = (augmented(SPECS[name], inputs, seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(inputs[key], kept[key]) for key in kept)
     assert list(first) == list(inputs)
@@ -54,7 +70,7 @@ def test_off_is_the_identity_and_draws_nothing():
     generator = seeded()
     before = generator.get_state()
     images = pictures()
-    assert torch.equal(Augment(AugmentSpec())({"image": images}, generator)["image"], images)
+    assert torch.equal(augmented(AugmentSpec(), {"image": images}, generator)["image"], images)
     assert torch.equal(generator.get_state(), before)
 
 
@@ -79,7 +95,7 @@ def test_shift_is_a_crop_of_the_reflected_picture():
 
 def test_every_channel_moves_alike():
     grey = pictures(channels=1).expand(-1, 3, -1, -1)
-    moved = Augment(SPECS["all"])({"image": grey}, seeded())["image"]
+    moved = augmented(SPECS["all"], {"image": grey}, seeded())["image"]
     assert torch.equal(moved[:, 0], moved[:, 2])
 
 
@@ -117,8 +133,56 @@ def test_zoom_keeps_the_middle():
     assert torch.equal(zoom(flat, 0.3, seeded()), flat)
 
 
+def test_a_patch_is_a_rectangle_of_the_next_picture_and_its_share_is_counted():
+    count = 400
+    images = torch.arange(count).view(-1, 1, 1, 1).expand(-1, 1, 16, 20).float()
+    targets = torch.arange(count)
+    batch = Batch({"image": images}, targets)
+    patched = patch(batch, 0.5, seeded())
+    foreign = patched.inputs["image"][:, 0] != images[:, 0]
+    share = foreign.float().mean(dim=(1, 2))
+    torch.testing.assert_close(patched.extra[PATCH_SHARE], share)
+    assert torch.equal(patched.extra[PATCH_TARGETS], targets.roll(1))
+    rectangle = foreign.any(2)[:, :, None] & foreign.any(1)[:, None, :]
+    assert torch.equal(foreign, rectangle)
+    assert torch.equal(patched.inputs["image"][:, 0][foreign].long(), _of_next(targets, foreign))
+    assert 150 < int((share > 0).sum()) < 230  # half of them; the smallest patches cover nothing
+    assert share.max() > 0.8
+    assert torch.equal(patched.targets, targets)
+    assert torch.equal(batch.inputs["image"], images)
+
+
+def _of_next(targets, foreign):
+    return targets.roll(1)[:, None, None].expand_as(foreign)[foreign]
+
+
+def test_a_patched_picture_is_learned_as_both():
+    logits, targets = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    task = Classification(OutputSpec("classes", labels=("a", "b", "c")), label_smoothing=0.1)
+    share = torch.tensor([0.0, 0.3, 1.0, 0.5, 0.0, 0.2])
+    extra = {PATCH_TARGETS: targets.roll(1), PATCH_SHARE: share}
+    mixed = mean_loss(task._losses, logits, Batch({}, targets, extra=extra))
+    own, other = (task._losses(logits, t) for t in (targets, targets.roll(1)))
+    torch.testing.assert_close(mixed, ((1 - share) * own + share * other).mean())
+
+
+def test_patches_are_for_examples_of_one_picture_alone():
+    inputs = {"image": pictures(), "numbers": torch.randn(64, 3)}
+    with pytest.raises(PlanError, match="other columns"):
+        patch(Batch(inputs, torch.zeros(64)), 0.5, seeded())
+
+
 @pytest.mark.parametrize(
-    "fields", [{"shift": -1}, {"cutout": -2}, {"zoom": 1.0}, {"contrast": -1}, {"progressive": 0}]
+    "fields",
+    [
+        {"shift": -1},
+        {"cutout": -2},
+        {"zoom": 1.0},
+        {"contrast": -1},
+        {"progressive": 0},
+        {"cutmix": 1.5},
+        {"cutmix": -0.1},
+    ],
 )
 def test_nonsense_is_refused(fields):
     with pytest.raises(PlanError, match="augment"):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from msgspec import to_builtins
 
-from fathom.core.blocks import ImageBlock, InputSpec
+from fathom.core.blocks import ImageBlock, InputSpec, NumbersBlock
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
 from fathom.data.augment import AugmentSpec
+from fathom.networks import MlpSpec
 from fathom.planning.defaults import PICTURES_OPTIMIZERS, TABLES_OPTIMIZERS, _augmentation
 from fathom.planning.overrides import apply_settings, full_key, keys_of, parse_settings
-from fathom.planning.plan import load_plan
+from fathom.planning.patching import patched
+from fathom.planning.plan import DataPlan, Plan, TaskPlan, load_plan
 from fathom.planning.probe import compiling_pays
 from fathom.planning.request import repeat_request
 from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.replan import Pace
+from fathom.training.settings import TrainingSpec
 from fathom.training.speed import StepTiming
 
 TREE = {"network": {"family": "mlp", "depth": 2}, "training": {"optimizer": {"name": "muon"}}}
@@ -129,3 +134,41 @@ def test_a_plan_that_was_written_before_near_duplicates_looks_for_none(tmp_path)
         "why: {}, format_version: 1}"
     )
     assert repeat_request(load_plan(tmp_path / "plan.yaml"), "cpu").near_duplicates is False
+
+
+@pytest.mark.parametrize(
+    ("channels", "columns", "steps", "task", "settings", "expected"),
+    [
+        (3, 0, 300, "classification", {}, 0.5),
+        (3, 0, 300, "multilabel", {}, 0.5),
+        (3, 0, 100, "classification", {}, 0.0),
+        (1, 0, 300, "classification", {}, 0.0),
+        (3, 1, 300, "classification", {}, 0.0),
+        (3, 0, 300, "regression", {}, 0.0),
+        (3, 0, 300, "classification", {"augmentation.cutmix"}, 0.0),
+    ],
+)
+def test_photographs_that_are_seen_often_get_patches(
+    channels, columns, steps, task, settings, expected
+):
+    picture = ImageBlock(channels, 64, 64, (0.0,) * channels, (1.0,) * channels)
+    numbers = {"numbers": NumbersBlock(("a",), ((0.0, 1.0),))} if columns else {}
+    plan = Plan(
+        name="photographs",
+        seed=0,
+        data=DataPlan(source="", target="class", task=task),
+        task=TaskPlan(),
+        network=MlpSpec(),
+        training=TrainingSpec(steps=steps, batch_size=100),
+        augmentation=AugmentSpec(),
+        baselines={},
+        evidence={},
+        budget_seconds=None,
+        seconds={},
+        environment={},
+        why={},
+    )
+    draft = SimpleNamespace(fixed=frozenset(settings))
+    found = patched(plan, draft, InputSpec({**numbers, "image": picture}), rows=600)
+    assert found.augmentation.cutmix == expected
+    assert ("augmentation.cutmix" in found.why) == bool(expected)

@@ -6,11 +6,14 @@ generator handed in, so a step can be repeated exactly.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from msgspec import Struct
 from torch import Tensor
 
+from fathom.core.batch import PATCH_SHARE, PATCH_TARGETS, Batch
 from fathom.core.errors import PlanError
 
 
@@ -21,8 +24,10 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     in each direction, the rim being continued by reflection. `cutout` blanks a square of so many
     pixels at a random place (DeVries and Taylor 2017, arXiv 1708.04552). `brightness` and
     `contrast` change by up to that share of the pixel range. `zoom` enlarges or shrinks by up to
-    that share. `progressive` below 1 begins with pictures whose sides are that share of the full
-    ones, see `PictureSizes`. Raises PlanError for values below zero, or shares of one and above.
+    that share. `cutmix` is the share of the pictures that get a patch of another one, whose target
+    then counts as much as the patch is large (Yun et al. 2019, arXiv 1905.04899). `progressive`
+    below 1 begins with pictures whose sides are that share of the full ones, see `PictureSizes`.
+    Raises PlanError for values below zero, or shares of one and above (`cutmix` may be one).
     """
 
     flip: bool = False
@@ -31,16 +36,19 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     brightness: float = 0.0
     contrast: float = 0.0
     zoom: float = 0.0
+    cutmix: float = 0.0
     progressive: float = 1.0
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("shift", "cutout", "brightness", "contrast", "zoom"):
+        for name in ("shift", "cutout", "brightness", "contrast", "zoom", "cutmix"):
             if getattr(self, name) < 0:
                 raise PlanError(f"augmentation.{name} is below zero; 0 turns it off.")
         for name in ("brightness", "contrast", "zoom"):
             if getattr(self, name) >= 1:
                 raise PlanError(f"augmentation.{name} is a share of the range: it must be below 1.")
+        if self.cutmix > 1:
+            raise PlanError("augmentation.cutmix is a share of the pictures: it must be at most 1.")
         if not 0 < self.progressive <= 1:
             raise PlanError(
                 f"augmentation.progressive is {self.progressive}: it is the share of its side that "
@@ -94,12 +102,17 @@ class Augment:
     def __init__(self, spec: AugmentSpec) -> None:
         self.spec = spec
 
-    def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Inputs of the same names, shapes and types; `inputs` itself is not changed."""
-        return {
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A batch with inputs of the same names, shapes and types; `batch` itself stays as it is.
+
+        Raises PlanError where pictures are to get patches and are not all that an example has.
+        """
+        inputs = {
             name: self._augment(block, generator) if block.ndim == 4 else block
-            for name, block in inputs.items()
+            for name, block in batch.inputs.items()
         }
+        changed = replace(batch, inputs=inputs)
+        return patch(changed, self.spec.cutmix, generator) if self.spec.cutmix else changed
 
     def _augment(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         spec = self.spec
@@ -155,6 +168,38 @@ def cut_out(pictures: Tensor, size: int, generator: torch.Generator) -> Tensor:
     inside = (rows[:, :, None] & columns[:, None, :])[:, None]  # (B, 1, H, W)
     mean = pictures.float().mean(dim=(2, 3), keepdim=True)
     return torch.where(inside, _as_type(mean, pictures), pictures)
+
+
+def patch(batch: Batch, often: float, generator: torch.Generator) -> Batch:
+    """A share `often` of the pictures with a rectangle of the next picture of the batch.
+
+    The rectangle has the picture's proportions, an area between none and all of it, evenly, and a
+    middle anywhere; what lies beyond the rim is lost (arXiv 1905.04899, its equation 2).
+    """
+    if len(batch.inputs) != 1 or batch.targets is None:
+        raise PlanError(
+            "augmentation.cutmix needs examples that are one picture each, with a target: a patch "
+            "says nothing of other columns; leave it at 0."
+        )
+    [(name, pictures)] = batch.inputs.items()
+    count, _, height, width = pictures.shape
+    draw = torch.rand((4, count, 1), generator=generator, device=pictures.device)
+    side = draw[0].sqrt() * (draw[1] < often)  # (B, 1), as a share of the picture's own
+    rows = _inside(height, side, draw[2])
+    columns = _inside(width, side, draw[3])
+    patched = (rows[:, :, None] & columns[:, None, :])[:, None]  # (B, 1, H, W)
+    extra = {
+        PATCH_TARGETS: batch.targets.roll(1, 0),
+        PATCH_SHARE: patched.float().mean(dim=(1, 2, 3)),
+    }
+    mixed = torch.where(patched, pictures.roll(1, 0), pictures)
+    return replace(batch, inputs={name: mixed}, extra=batch.extra | extra)
+
+
+def _inside(length: int, share: Tensor, middle: Tensor) -> Tensor:
+    """Which of `length` places lie in a stretch of `share` of them around `middle`, (B, length)."""
+    place = (torch.arange(length, device=share.device) + 0.5) / length
+    return (place - middle).abs() < share / 2
 
 
 def zoom(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:

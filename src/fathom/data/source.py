@@ -13,7 +13,7 @@ from fathom.core.errors import DataError
 from fathom.core.randomness import torch_generator
 from fathom.core.stored import StoredArray
 
-Augmentation = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+Augmentation = Callable[[Batch, torch.Generator], Batch]
 
 
 class ArraySource:
@@ -22,7 +22,7 @@ class ArraySource:
     The order is a pure function of (seed, epoch, rank, world_size), and the position is one
     integer, the number of batches given so far; resuming is a jump. Each epoch drops what does not
     fill its last batch, drawn anew every time; a data set smaller than one batch is one batch. Of
-    `world_size` processes each sees its own part of every epoch. `augment(inputs, generator)`
+    `world_size` processes each sees its own part of every epoch. `augment(batch, generator)`
     changes a batch with a generator that depends on the position alone. Tensors stay on the device,
     and of the type, that they come in. Of a stored block each batch is read when it is due and put
     on `device`; the batches are the same as of a tensor.
@@ -104,12 +104,11 @@ class ArraySource:
         indices = self.order(epoch)[start : start + self.batch_size]
         inputs = {name: self._rows(block, indices) for name, block in self.inputs.items()}
         targets = None if self.targets is None else self.targets.index_select(0, indices)
-        if self.augment is not None:
-            names = "augment", position, self.rank
-            inputs = self.augment(
-                inputs, torch_generator(self.seed, *names, device=str(self.device))
-            )
-        return Batch(inputs, targets, indices)
+        batch = Batch(inputs, targets, indices)
+        if self.augment is None:
+            return batch
+        names = "augment", position, self.rank
+        return self.augment(batch, torch_generator(self.seed, *names, device=str(self.device)))
 
     def _rows(self, block: Tensor | StoredArray, indices: Tensor) -> Tensor:
         if isinstance(block, Tensor):

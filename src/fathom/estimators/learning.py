@@ -38,7 +38,8 @@ from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import resolve, supervised
 from fathom.planning.rivals import NO_RIVALS
 
-# One thread: the weights then depend on no number of cores, and n_jobs shares the cores out.
+# Training in one thread: the weights then depend on no number of cores, and n_jobs shares the
+# cores out. (Pictures are decoded by all of them, which changes nothing in what comes out.)
 DEFAULTS = {"training.threads": 1}
 
 

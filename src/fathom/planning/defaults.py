@@ -7,7 +7,7 @@ from math import ceil
 
 import numpy as np
 
-from fathom.core.blocks import InputSpec
+from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, NetworkSpec, Reasons, TabmSpec, default_spec
 from fathom.planning.environment import cores, has_fast_bfloat16
@@ -110,7 +110,7 @@ def _augmentation(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:
     """How training pictures are changed, and why. Flips are decided by a trial later on."""
     blocks = inputs.images.values()
     side = min((min(b.height, b.width) for b in blocks), default=0)
-    if side >= PHOTO_SIDE and all(b.channels == 3 for b in blocks):
+    if blocks and all(map(is_photograph, blocks)):
         light = "A photograph taken in another light shows the same."
         return AugmentSpec(
             shift=side // PHOTO_SHIFT,
@@ -126,6 +126,11 @@ def _augmentation(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:
     shift = side // SHIFT
     moved = "A picture moved by a little means the same."
     return AugmentSpec(shift=shift), {"shift": moved} if shift else {}
+
+
+def is_photograph(block: ImageBlock) -> bool:
+    """Whether pictures are taken for photographs: in colour, and not tiny."""
+    return block.channels == 3 and min(block.height, block.width) >= PHOTO_SIDE
 
 
 def _batch_size(rows: int, pictures: bool) -> int:

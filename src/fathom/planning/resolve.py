@@ -18,6 +18,7 @@ from fathom.inference.views import VIEWS, candidates
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.environment import describe_environment
 from fathom.planning.flips import flips_allowed
+from fathom.planning.patching import patched
 from fathom.planning.plan import InferencePlan, Plan
 from fathom.planning.prepare import AUDIT_SHARE, Prepared
 from fathom.planning.probe import SHARE_OF_BUDGET, Speed, probe
@@ -218,9 +219,10 @@ class Resolving:
         )
         told = {"before": round(self.budget.elapsed, 2), "training": round(seconds, 2)}
         plan = replace(plan, seconds=told | plan.seconds)
-        return _with_steps(
+        plan = _with_steps(
             plan, draft, steps, why, most=useful, speed=speed, validations=validations
         )
+        return patched(plan, draft, self.prepared.inputs, rows)
 
     def resolved(self, *, racing: bool = True) -> Plan:
         """The plan; without `racing` its family of networks stands."""
@@ -229,6 +231,7 @@ class Resolving:
         plan = self.begun(draft)
         if request.steps is not None:
             plan = _with_steps(plan, draft, request.steps, "was asked for")
+            plan = patched(plan, draft, self.prepared.inputs, len(self.prepared.examples["train"]))
             if request.tune is None:
                 return plan
             return self.searched(plan, draft, terms_for_steps(request.steps, request.tune))

@@ -14,7 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, ClassPrediction, Prediction
 from fathom.core.task import Loss, Phase
-from fathom.tasks.members import by_member
+from fathom.tasks.losses import mean_loss
 from fathom.tasks.metrics import classification_metrics
 
 
@@ -48,16 +48,16 @@ class Classification:
         return [Phase("classification", dict(network.named_parameters()), self._loss)]
 
     def _loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        if batch.targets is None:
-            raise ValueError("a batch without targets cannot be learned from")
         # In float32 whatever the autocast: bfloat16 keeps only 8 bits of a log-probability.
-        outputs, targets = by_member(network(batch.inputs).float(), batch.targets)
-        log_probs = F.log_softmax(outputs, dim=-1)  # (B, K)
-        right = -log_probs.gather(1, targets[:, None]).squeeze(1)  # (B,)
+        return Loss(mean_loss(self._losses, network(batch.inputs).float(), batch), {})
+
+    def _losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        log_probs = F.log_softmax(logits, dim=-1)  # (n, K)
+        right = -log_probs.gather(1, targets[:, None]).squeeze(1)  # (n,)
         if self.label_smoothing:
             even = -log_probs.mean(dim=-1)
             right = (1.0 - self.label_smoothing) * right + self.label_smoothing * even
-        return Loss(right.mean(), {})
+        return right
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing follows a step."""

@@ -14,7 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, LabelsPrediction, Prediction
 from fathom.core.task import Loss, Phase
-from fathom.tasks.members import by_member
+from fathom.tasks.losses import mean_loss
 from fathom.tasks.metrics import multilabel_metrics
 
 
@@ -51,11 +51,11 @@ class Multilabel:
         return [Phase("multilabel", dict(network.named_parameters()), self._loss)]
 
     def _loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        if batch.targets is None:
-            raise ValueError("a batch without targets cannot be learned from")
-        logits, targets = by_member(network(batch.inputs).float(), batch.targets)  # (B, K)
-        wanted = targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
-        return Loss(F.binary_cross_entropy_with_logits(logits, wanted), {})
+        return Loss(mean_loss(self._losses, network(batch.inputs).float(), batch), {})
+
+    def _losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        wanted = targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing  # (n, K)
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=1)
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing follows a step."""

@@ -13,7 +13,7 @@ from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, NumberPrediction, Prediction
 from fathom.core.task import Loss, Phase
-from fathom.tasks.members import by_member
+from fathom.tasks.losses import mean_loss
 from fathom.tasks.metrics import regression_metrics
 
 
@@ -40,10 +40,7 @@ class Regression:
         return [Phase("regression", dict(network.named_parameters()), self._loss)]
 
     def _loss(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        if batch.targets is None:
-            raise ValueError("a batch without targets cannot be learned from")
-        outputs, targets = by_member(network(batch.inputs).float(), batch.targets)
-        return Loss((outputs.squeeze(-1) - targets).square().mean(), {})
+        return Loss(mean_loss(_squares, network(batch.inputs).float(), batch), {})
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing follows a step."""
@@ -68,3 +65,7 @@ class Regression:
         if not isinstance(prediction, NumberPrediction):
             raise TypeError("regression scores predicted numbers")
         return regression_metrics(prediction.values, targets)
+
+
+def _squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.squeeze(-1) - targets).square()
