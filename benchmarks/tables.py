@@ -42,9 +42,10 @@ def run_fathom(name: str, train: Path, test: Path, seconds: float, seed: int) ->
             *arguments, "--budget", f"{seconds:g}s", "--seed", str(seed), out=out
         )
         records = done["records"]
+        peak = _value(records, "cost.peak_memory_bytes")
         told = {
             "fit_seconds": done["process_seconds"],
-            "peak_gib": (_value(records, "cost.peak_memory_bytes") or 0) / 2**30,
+            "peak_gib": None if peak is None else peak / 2**30,
         }
         default = json.loads((Path(done["run"]) / "bundle" / "bundle.json").read_text())["default"]
         truth = pd.read_csv(test)[table.target]
