@@ -12,6 +12,7 @@ from fathom.baselines.per_label import PerLabel, limits_of
 from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
+from fathom.baselines.texts import Texts
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
 from fathom.core.examples import Examples
@@ -22,7 +23,15 @@ from fathom.core.schema import Schema, TaskName
 __all__ = ["BASELINES", "Baseline", "Limit", "applicable", "baseline_from_state", "fit_baseline"]
 
 BASELINES: Registry[type[Baseline]] = Registry("baseline")
-for _baseline in (Constant, Linear, Boosting, Pictures, PictureKernel, PictureBoosting):
+for _baseline in (
+    Constant,
+    Linear,
+    Boosting,
+    Pictures,
+    PictureKernel,
+    PictureBoosting,
+    Texts,
+):
     BASELINES.register(_baseline.name)(_baseline)
 
 
@@ -30,13 +39,15 @@ def applicable(schema: Schema) -> list[str]:
     """The baselines that can learn from these fields, the cheapest first.
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
-    pictures, `picture_boosting` both.
+    pictures, `picture_boosting` both; `texts` sees the texts and the scalar columns.
     """
     names = ["constant"]
     if schema.of_kind("number", "category", "boolean", "time"):
         names += ["linear", "boosting"]
     if schema.of_kind("image"):
         names += ["pictures", "picture_kernel", "picture_boosting"]
+    if schema.of_kind("text"):
+        names += ["texts"]
     return names
 
 

@@ -84,7 +84,24 @@ class ImageStatistics(Struct, frozen=True, tag="image", forbid_unknown_fields=Tr
     levels: tuple[float, float] | None = None
 
 
-Statistics = NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics
+class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True):
+    """Of a text column: the tokenizer learned in training, as its own JSON, with `size` codes.
+
+    Texts are cut behind `length` tokens, which concerns the share `cut` of the training rows;
+    `typical` is the median length there.
+    """
+
+    tokenizer: str
+    size: int
+    length: int
+    typical: int
+    cut: float = 0.0
+    missing: int = 0
+
+
+Statistics = (
+    NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics | TextStatistics
+)
 
 
 class LabelReading(Struct, frozen=True, forbid_unknown_fields=True):

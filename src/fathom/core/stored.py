@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fathom.core.prediction import Array
+from fathom.core.ragged import Ragged
 
 Change = Callable[[Array], Array]
 
 
 class Rows(Protocol):
-    """What the blocks of encoded examples are: an array in memory, or a `StoredArray`.
+    """What the blocks of encoded examples are: an array, a `StoredArray`, or a `Ragged` one.
 
     Rows are got by `block[slice | indices | mask]`, always as a NumPy array; see `take`.
     """
@@ -46,11 +47,11 @@ class Rows(Protocol):
 
 
 def take(block: Rows, positions: Array) -> Rows:
-    """The rows at `positions` (integers or a Boolean mask): copied of an array, a view of a file.
+    """The rows at `positions` (integers or a Boolean mask): copied of an array, else a view.
 
-    A stored block stays where it is: what is taken are the positions.
+    A stored or ragged block stays where it is: what is taken are the positions.
     """
-    if isinstance(block, StoredArray):
+    if isinstance(block, StoredArray | Ragged):
         return block.take(positions)
     taken: Array = block[positions]
     return taken

@@ -22,6 +22,7 @@ from fathom.core.blocks import (
     ImageBlock,
     InputSpec,
     NumbersBlock,
+    TextBlock,
 )
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, nearest
@@ -29,12 +30,14 @@ from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
+from fathom.core.ragged import Ragged
 from fathom.core.schema import (
     CategoryStatistics,
     Field,
     ImageStatistics,
     NumberStatistics,
     Schema,
+    TextStatistics,
     TimeStatistics,
 )
 from fathom.core.stored import Rows
@@ -42,6 +45,7 @@ from fathom.data import cells
 from fathom.data.labels import indicator
 from fathom.data.pictures import encode_pictures
 from fathom.data.table import Table
+from fathom.data.texts import as_written, encode_texts
 
 CLIP = 4.0
 _FAR = 1e6  # beyond this, the clipped value is 4 in float32 anyway
@@ -88,9 +92,12 @@ def input_spec(schema: Schema) -> InputSpec:
     if coded:
         sizes = tuple(len(_vocabulary(f)) + FIRST_CODE for f in coded)
         blocks[CATEGORIES] = CategoriesBlock(tuple(f.name for f in coded), sizes)
-    for field in schema.of_kind("image"):
-        s = _image(field)
-        blocks[field.name] = ImageBlock(s.channels, s.height, s.width, s.mean, s.std)
+    for field in schema.inputs:
+        s = field.statistics
+        if isinstance(s, ImageStatistics):
+            blocks[field.name] = ImageBlock(s.channels, s.height, s.width, s.mean, s.std)
+        elif isinstance(s, TextStatistics):
+            blocks[field.name] = TextBlock(s.size, s.length, s.typical)
     return InputSpec(blocks)
 
 
@@ -137,9 +144,15 @@ def encode(
         inputs[field.name] = pictures
         unreadable.update(reasons)
         clipped[field.name] = frozenset(beyond)
+    written: dict[str, Ragged] = {}
+    for field in schema.of_kind("text"):
+        assert isinstance(field.statistics, TextStatistics)
+        column = cells.scalars(table, field.name)
+        inputs[field.name] = encode_texts(column, field.statistics)
+        written[field.name] = as_written(column)
     known = targets and schema.target.name in table
     codes = encode_targets(table, schema) if known else None
-    examples = Examples(inputs, codes, np.arange(len(table), dtype=np.int64))
+    examples = Examples(inputs, codes, np.arange(len(table), dtype=np.int64), written)
     return Encoded(examples, unreadable, clipped)
 
 

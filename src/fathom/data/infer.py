@@ -29,7 +29,7 @@ from fathom.data.picture_columns import judge_pictures
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
 
-USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image")
+USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image", "text")
 MAXIMUM_CLASSES = 1000
 FEW_INTEGERS = 20  # a whole-numbered target with at most so many values names classes
 
@@ -200,7 +200,7 @@ def _require_kind(name: str, kind: str) -> None:
             f"There is no kind {kind!r} (column {name!r}); usable are {', '.join(USABLE)}."
             f"{nearest(kind, USABLE)}"
         )
-    if kind not in USABLE and kind != "text":
+    if kind not in USABLE:
         raise PlanError(
             f"Column {name!r}: the kind {kind} is not used yet; usable are {', '.join(USABLE)}."
         )
@@ -233,7 +233,7 @@ def _declared(column: Any, declared: Kind | None, asked: bool) -> Finding:
     if declared == "image":
         return Finding("image", "declared as pictures" if asked else "the data holds pictures")
     if declared == "text":
-        return Finding("text", "text columns are not used yet", use=False)
+        return Finding("text", "declared as text" if asked else "the data holds texts")
     shape = "×".join(map(str, column.shape[1:]))
     return Finding(declared or "series", f"arrays of {shape} values are not used yet", use=False)
 

@@ -11,9 +11,11 @@ from fathom.core.prediction import Array
 from fathom.core.schema import (
     CategoryStatistics,
     Field,
+    ImageStatistics,
     NumberStatistics,
     Schema,
     Statistics,
+    TextStatistics,
     TimeStatistics,
 )
 from fathom.data import cells
@@ -21,6 +23,7 @@ from fathom.data.encode import standardise
 from fathom.data.labels import label_counts
 from fathom.data.pictures import learn_pictures, told_levels
 from fathom.data.table import Table
+from fathom.data.texts import learn_texts, told_cut
 
 BINS = 32  # bins of the piecewise-linear embedding of a number
 MOST_VALUES = 128  # so few distinct values are an edge each
@@ -50,11 +53,13 @@ def learn(schema: Schema, table: Table, rows: Array, *, image_size: int | None =
 
 
 def _told(field: Field) -> Field:
-    """The field with what was learned of deep pictures in its reason."""
-    levels = getattr(field.statistics, "levels", None)
-    if levels is None:
-        return field
-    return msgspec.structs.replace(field, reason=f"{field.reason}; {told_levels(levels)}")
+    """The field with what was learned of deep pictures, or is cut off texts, in its reason."""
+    told = ""
+    if isinstance(field.statistics, ImageStatistics) and field.statistics.levels is not None:
+        told = told_levels(field.statistics.levels)
+    if isinstance(field.statistics, TextStatistics):
+        told = told_cut(field.statistics)
+    return msgspec.structs.replace(field, reason=f"{field.reason}; {told}") if told else field
 
 
 def _statistics(schema: Schema, field: Field, table: Table, image_size: int | None) -> Statistics:
@@ -65,6 +70,8 @@ def _statistics(schema: Schema, field: Field, table: Table, image_size: int | No
         return _target_statistics(schema, column)
     if field.kind == "number":
         return learn_number(column)
+    if field.kind == "text":
+        return learn_texts(column)
     if field.kind == "time":
         assert isinstance(field.statistics, TimeStatistics)
         return learn_time(column, field.statistics.layout)

@@ -194,12 +194,9 @@ def _judge_texts(facts: Profile) -> Finding:
     share = len(facts.distinct) / facts.present
     words = _mean_words(facts.distinct)
     if facts.present >= MINIMUM_FOR_IDENTIFIERS and share > 0.5 and words >= 3:
-        return Finding("text", f"text columns are not used yet ({facts.figures})", use=False)
+        return Finding("text", f"texts of {words:.0f} words: {facts.figures}")
     if facts.present >= MINIMUM_FOR_IDENTIFIERS and share > 0.95:
-        what = "an identifier"
-        if not looks_like_id(facts.name):
-            what = "an identifier, or a text, which is not used yet"
-        return Finding("category", f"{what}: {facts.figures}", use=False)
+        return Finding("category", f"an identifier: {facts.figures}", use=False)
     return _too_many(facts) or Finding("category", facts.figures)
 
 

@@ -10,14 +10,23 @@ from torch import Tensor
 
 from fathom.core.batch import Batch
 from fathom.core.errors import DataError
+from fathom.core.prediction import Array
+from fathom.core.ragged import Ragged, work_of
 from fathom.core.randomness import torch_generator
 from fathom.core.stored import StoredArray
 
 Augmentation = Callable[[Batch, torch.Generator], Batch]
 
 
+# Rows of uneven length are sorted within so many batches: padding then is a few per cent, and which
+# rows stand together still changes from epoch to epoch.
+BATCHES_SORTED = 32
+
+Held = Tensor | StoredArray | Ragged
+
+
 class ArraySource:
-    """Endless shuffled batches of n examples, held as tensors or stored arrays with first axis n.
+    """Endless shuffled batches of n examples, held as tensors or `core.stored.Rows`.
 
     The order is a pure function of (seed, epoch, rank, world_size), and the position is one
     integer, the number of batches given so far; resuming is a jump. Each epoch drops what does not
@@ -25,7 +34,8 @@ class ArraySource:
     `world_size` processes each sees its own part of every epoch. `augment(batch, generator)`
     changes a batch with a generator that depends on the position alone. Tensors stay on the device,
     and of the type, that they come in. Of a stored block each batch is read when it is due and put
-    on `device`; the batches are the same as of a tensor.
+    on `device`; the batches are the same as of a tensor. Rows of uneven length stand together with
+    others of about their length, so that little of a batch is padding.
 
     Raises DataError for a data set without examples.
     """
@@ -34,7 +44,7 @@ class ArraySource:
 
     def __init__(
         self,
-        inputs: Mapping[str, Tensor | StoredArray],
+        inputs: Mapping[str, Held],
         targets: Tensor | None,
         *,
         batch_size: int,
@@ -60,6 +70,7 @@ class ArraySource:
             )
         self.batch_size = min(batch_size, own)
         self.batches_per_epoch = own // self.batch_size
+        self._work = work_of(list(self.inputs.values()))
         self._order: tuple[int, Tensor] | None = None
 
     @property
@@ -94,8 +105,10 @@ class ArraySource:
         if self._order is None or self._order[0] != epoch:
             generator = torch_generator(self.seed, "order", epoch)
             order = torch.randperm(self.count, generator=generator)[self.rank :: self.world_size]
-            used = self.batches_per_epoch * self.batch_size
-            self._order = epoch, order[:used].to(self.device)
+            order = order[: self.batches_per_epoch * self.batch_size]
+            if self._work is not None:
+                order = by_length(order, self._work, self.batch_size, generator)
+            self._order = epoch, order.to(self.device)
         return self._order[1]
 
     def _batch(self, position: int) -> Batch:
@@ -110,7 +123,26 @@ class ArraySource:
         names = "augment", position, self.rank
         return self.augment(batch, torch_generator(self.seed, *names, device=str(self.device)))
 
-    def _rows(self, block: Tensor | StoredArray, indices: Tensor) -> Tensor:
+    def _rows(self, block: Held, indices: Tensor) -> Tensor:
         if isinstance(block, Tensor):
             return block.index_select(0, indices)
         return torch.from_numpy(block[indices.cpu().numpy()]).to(self.device)
+
+
+def by_length(order: Tensor, work: Array, batch_size: int, generator: torch.Generator) -> Tensor:
+    """The same rows (batches · batch_size,) with rows of about equal `work` (n,) in each batch.
+
+    Every BATCHES_SORTED batches of the order are sorted among themselves, rows of equal work as
+    they stood; then the batches are shuffled, so that short ones do not come first.
+    """
+    costs = torch.from_numpy(work)[order]
+    pooled = [
+        pool[torch.argsort(cost, stable=True)]
+        for pool, cost in zip(
+            order.split(BATCHES_SORTED * batch_size),
+            costs.split(BATCHES_SORTED * batch_size),
+            strict=True,
+        )
+    ]
+    batches = torch.cat(pooled).view(-1, batch_size)
+    return batches[torch.randperm(len(batches), generator=generator)].flatten()

@@ -28,10 +28,12 @@ from fathom.core.schema import (
     NumberStatistics,
     Schema,
     Statistics,
+    TextStatistics,
     TimeStatistics,
 )
 from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.table import Column, Table
+from fathom.data.texts import tokenizer_fits
 from fathom.deployment.manifest import WAY_OUT
 from fathom.networks import Network, NetworkSpec, build
 
@@ -43,6 +45,7 @@ STATISTICS: Mapping[str, type[Statistics]] = {
     "boolean": CategoryStatistics,
     "time": TimeStatistics,
     "image": ImageStatistics,
+    "text": TextStatistics,
 }
 # What code raises that meets values which it never writes itself.
 UNFIT = (
@@ -76,6 +79,8 @@ def _fits(field: Field) -> bool:
         sides = (statistics.height, statistics.width)
         channels = {statistics.channels, len(statistics.mean), len(statistics.std)}
         return all(1 <= side <= LARGEST_SIDE for side in sides) and channels in ({1}, {3})
+    if isinstance(statistics, TextStatistics):
+        return tokenizer_fits(statistics)
     if isinstance(statistics, NumberStatistics | TimeStatistics):
         return statistics.scale > 0
     return True

@@ -31,6 +31,7 @@ from fathom.evidence.updates import (
     update_curves,
     updates_record,
 )
+from fathom.networks.steps import flat
 
 EXAMPLES, FEWEST = 256, 16
 VALUES_TOGETHER = 4_000_000  # input values of the examples that are looked at in one pass
@@ -124,7 +125,7 @@ def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
-        return lambda module, inputs, output: outputs.__setitem__(name, output.detach())
+        return lambda module, inputs, output: outputs.__setitem__(name, flat(output).detach())
 
     named = network.stages()
     handles = [module.register_forward_hook(keep(name)) for name, module in named]

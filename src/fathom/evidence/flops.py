@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fathom.networks.attention import Attend
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.family import MembersHead
-from fathom.networks.vit import Attend
 
 
 def _linear(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:

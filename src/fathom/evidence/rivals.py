@@ -16,6 +16,7 @@ TITLES = {
     "pictures": "the linear model on picture features",
     "picture_kernel": "the kernel model on picture features",
     "picture_boosting": "gradient boosting on picture features",
+    "texts": "the linear model on words",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -23,6 +24,7 @@ STRENGTHS = {
     "linear": "being simpler and cheaper, and its weights can be read",
     "boosting": "being simpler and cheaper to fit",
     "pictures": "being simpler and cheaper to fit",
+    "texts": "being simpler and cheaper, and its weights can be read",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
 }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fathom.core.blocks import InputSpec
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, Prediction
+from fathom.core.ragged import work_of
 from fathom.core.schema import Schema
 from fathom.core.stored import Rows
 from fathom.core.task import SupervisedTask
@@ -98,14 +99,25 @@ def run_network(
     kind = torch.device(device).type
     size = batch_size(examples.inputs, kind)
     autocast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
+    order = _by_length(examples.inputs)
     with torch.inference_mode(), _evaluating(network), autocast:
         # No rows still make one empty batch, so that the outputs have their width.
         starts = range(0, max(len(examples), 1), size)
-        outputs = [
-            _outputs(network, _tensors(examples.inputs, slice(start, start + size), device), views)
-            for start in starts
-        ]
-        return torch.cat(outputs)
+        parts = [slice(s, s + size) if order is None else order[s : s + size] for s in starts]
+        outputs = torch.cat(
+            [_outputs(network, _tensors(examples.inputs, part, device), views) for part in parts]
+        )
+    if order is None:
+        return outputs
+    restored = torch.empty_like(outputs)
+    restored[torch.from_numpy(order)] = outputs
+    return restored
+
+
+def _by_length(inputs: Mapping[str, Rows]) -> Array | None:
+    """The rows by falling length, so that little is padding; None where all are of one length."""
+    work = work_of(list(inputs.values()))
+    return None if work is None else np.argsort(-work, kind="stable")
 
 
 def _outputs(network: nn.Module, inputs: dict[str, Tensor], views: Views) -> Tensor:
@@ -143,7 +155,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             network.train()
 
 
-def _tensors(inputs: Mapping[str, Rows], rows: slice, device: str) -> dict[str, Tensor]:
+def _tensors(inputs: Mapping[str, Rows], rows: slice | Array, device: str) -> dict[str, Tensor]:
     return {name: _tensor(array[rows]).to(device) for name, array in inputs.items()}
 
 

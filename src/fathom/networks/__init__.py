@@ -10,11 +10,25 @@ from fathom.core.randomness import derive_seed
 from fathom.networks.activations import ACTIVATIONS
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import FAMILIES, Family, Network, Reasons
+from fathom.networks.mixed import MixedSpec, family_of
 from fathom.networks.mlp import MlpSpec
+from fathom.networks.names import called, may_mean
+from fathom.networks.recurrent import RecurrentSpec
 from fathom.networks.tabm import TabmSpec
+from fathom.networks.text_convnet import TextConvnetSpec
+from fathom.networks.transformer import TransformerSpec
 from fathom.networks.vit import VitSpec
 
-NetworkSpec = MlpSpec | ConvnetSpec | TabmSpec | VitSpec
+NetworkSpec = (
+    MlpSpec
+    | ConvnetSpec
+    | TabmSpec
+    | VitSpec
+    | RecurrentSpec
+    | TransformerSpec
+    | TextConvnetSpec
+    | MixedSpec
+)
 """Everything that a plan's `network` section can be; `family` tells which."""
 
 
@@ -32,6 +46,9 @@ def build(spec: NetworkSpec, inputs: InputSpec, output: OutputSpec, *, seed: int
 def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[NetworkSpec, Reasons]:
     """The spec that suits these inputs and `rows` training examples, and why each field is so."""
     family = "convnet" if inputs.images else "mlp"
+    if inputs.sequences:
+        alone = len(inputs.blocks) == 1
+        family = family_of(next(iter(inputs.blocks.values()))) if alone else "mixed"
     spec, reasons = FAMILIES[family].default_spec(inputs, output, rows)
     return spec, reasons
 
@@ -41,12 +58,18 @@ __all__ = [
     "FAMILIES",
     "ConvnetSpec",
     "Family",
+    "MixedSpec",
     "MlpSpec",
     "Network",
     "NetworkSpec",
     "Reasons",
+    "RecurrentSpec",
     "TabmSpec",
+    "TextConvnetSpec",
+    "TransformerSpec",
     "VitSpec",
     "build",
+    "called",
     "default_spec",
+    "may_mean",
 ]

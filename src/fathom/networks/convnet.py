@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from msgspec import Struct
 from torch import Tensor, nn
 
-from fathom.core.blocks import ImageBlock, InputSpec
+from fathom.core.blocks import InputSpec
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks.activations import ACTIVATIONS
@@ -27,6 +27,7 @@ from fathom.networks.family import (
     check_choice,
     check_fraction,
     check_weights,
+    first_picture,
 )
 
 Normalization = Literal["batch", "group"]
@@ -201,7 +202,7 @@ def _groups(width: int) -> int:
 
 
 def _check_size(spec: ConvnetSpec, inputs: InputSpec, output: OutputSpec) -> None:
-    first = _first_picture(inputs)
+    first = first_picture(inputs, "convnet")
     shrinks = spec.stem * 2 ** (len(spec.widths) - 1)
     if shrinks > min(first.height, first.width):
         raise PlanError(
@@ -220,18 +221,12 @@ def _stem_weights(spec: ConvnetSpec, inputs: InputSpec) -> int:
     return embedded + spec.widths[0] * (features + channels * max(3, 2 * spec.stem) ** 2)
 
 
-def _first_picture(inputs: InputSpec) -> ImageBlock:
-    if not inputs.images:
-        raise PlanError("The network family convnet needs a picture column; use family mlp.")
-    return next(iter(inputs.images.values()))
-
-
 def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[ConvnetSpec, Reasons]:
     """What suits pictures of this size and `rows` training examples, and why.
 
     Raises PlanError where there are no pictures.
     """
-    block = _first_picture(inputs)
+    block = first_picture(inputs, "convnet")
     side = min(block.height, block.width)
     stem = 1 if side < 16 else 2 if side < 48 else 4
     base = 32 if rows < LARGE else 64
@@ -257,6 +252,6 @@ FAMILIES.register("convnet")(
         spec=ConvnetSpec,
         build=Convnet,
         default_spec=default_spec,
-        accepts=lambda inputs: bool(inputs.images),
+        accepts=lambda inputs: bool(inputs.images) and not inputs.sequences,
     )
 )

@@ -16,13 +16,19 @@ from torch import Tensor, nn
 from fathom.core.blocks import (
     CATEGORIES,
     NUMBERS,
+    Block,
     CategoriesBlock,
     ImageBlock,
     InputSpec,
     NumbersBlock,
+    SequenceBlock,
+    TextBlock,
 )
+from fathom.networks.fronts import FRONTS
+from fathom.networks.steps import PoolSteps
 
 NumberEmbeddingName = Literal["linear", "piecewise", "periodic"]
+STEP_DIM = 8  # numbers of a step for each of a column's embedding
 NUMBER_EMBEDDINGS: tuple[str, ...] = get_args(NumberEmbeddingName)
 
 
@@ -168,6 +174,21 @@ class FlatPixels(nn.Module):
         return normalised.flatten(1)
 
 
+class PooledSequence(nn.Module):
+    """A text, a series or sound as one vector: its steps, each seen by itself, pooled."""
+
+    def __init__(self, block: SequenceBlock, embed_dim: int) -> None:
+        super().__init__()
+        self.front = FRONTS[type(block)](block, STEP_DIM * embed_dim)
+        self.pool = PoolSteps()
+        self.width = 2 * STEP_DIM * embed_dim
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        """(B, width)."""
+        pooled: Tensor = self.pool(self.front(sequences))
+        return pooled
+
+
 class Features(nn.Module):
     """All blocks of the inputs side by side: a dictionary of tensors to (B, width) float."""
 
@@ -198,6 +219,10 @@ def features_size(inputs: InputSpec, embed_dim: int) -> tuple[int, int]:
         if isinstance(block, ImageBlock):
             features += block.channels * block.height * block.width
             continue
+        if isinstance(block, SequenceBlock):
+            features += 2 * STEP_DIM * embed_dim
+            weights += STEP_DIM * embed_dim * (block.size if isinstance(block, TextBlock) else 1)
+            continue
         features += len(block.names) * max(embed_dim, 2)
         if isinstance(block, CategoriesBlock):
             weights += sum(block.sizes) * embed_dim
@@ -212,16 +237,20 @@ def without_images(inputs: InputSpec) -> InputSpec:
     return InputSpec(scalar)
 
 
-_Embedding = LinearNumbers | PiecewiseNumbers | PeriodicNumbers | Categories | FlatPixels
+_Embedding = (
+    LinearNumbers | PiecewiseNumbers | PeriodicNumbers | Categories | FlatPixels | PooledSequence
+)
 
 
 def _embedding(
-    block: NumbersBlock | CategoriesBlock | ImageBlock,
+    block: Block,
     number_embedding: NumberEmbeddingName,
     embed_dim: int,
 ) -> _Embedding:
     if isinstance(block, ImageBlock):
         return FlatPixels(block)
+    if isinstance(block, SequenceBlock):
+        return PooledSequence(block, embed_dim)
     if isinstance(block, CategoriesBlock):
         return Categories(block, embed_dim)
     if number_embedding == "linear":

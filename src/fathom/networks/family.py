@@ -14,7 +14,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from fathom.core.blocks import InputSpec
+from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.core.errors import PlanError, nearest
 from fathom.core.output import OutputSpec
 from fathom.core.registry import Registry
@@ -150,3 +150,19 @@ def check_choice(value: str, known: Collection[str], key: str) -> None:
     if value not in known:
         listed = ", ".join(known)
         raise PlanError(f"{key} is {value!r}; known: {listed}.{nearest(value, known)}")
+
+
+def first_picture(inputs: InputSpec, family: str) -> ImageBlock:
+    """The first column of pictures, which the others are brought to the size of.
+
+    Raises PlanError where there is none, or something that such a network would not see.
+    """
+    if not inputs.images:
+        raise PlanError(f"The network family {family} needs a picture column; use family mlp.")
+    if inputs.sequences:
+        unseen = next(iter(inputs.sequences))
+        raise PlanError(
+            f"The network family {family} would not see the column {unseen!r}, which is no "
+            "picture: use family mixed."
+        )
+    return next(iter(inputs.images.values()))

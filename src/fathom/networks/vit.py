@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
+from fathom.networks.attention import EXPANSION, Block
 from fathom.networks.embeddings import Features, Pixels, features_size, without_images
 from fathom.networks.family import (
     FAMILIES,
@@ -32,13 +33,13 @@ from fathom.networks.family import (
     check_choice,
     check_fraction,
     check_weights,
+    first_picture,
 )
 
 StemName = Literal["convolution", "patch"]
 PositionsName = Literal["sincos", "learned"]
 PoolName = Literal["mean", "token"]
 EMBED_DIM = 8
-EXPANSION = 4  # hidden units of a block's perceptron, per channel
 HEAD_WIDTH = 32
 MOST_TOKENS = 4096
 MANY = 200_000
@@ -106,7 +107,7 @@ class Stem(nn.Module):
         self.pixels = nn.ModuleList(Pixels(block) for block in inputs.images.values())
         channels = sum(block.channels for block in inputs.images.values())
         self.layers = _patches(spec, channels)
-        first = _first_picture(inputs)
+        first = first_picture(inputs, "vit")
         self.grid = _grid(spec, first)
         self.learned = (
             nn.Parameter(0.02 * torch.randn(1, spec.width, *self.grid))
@@ -163,100 +164,6 @@ def sincos(
     return torch.cat([part.expand(-1, *size) for part in parts])[None]
 
 
-class Attend(nn.Module):
-    """Scaled dot-product attention over `num_heads` heads; nothing is learned in it.
-
-    It is fused, but for short sequences on a processor: there PyTorch's fused kernel takes nine
-    times as long backwards in bfloat16 as plain products (LOG.md).
-    """
-
-    SHORT = 512
-
-    def __init__(self, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Each of (B, N, width); so is what comes out."""
-        heads = (self.num_heads, query.shape[2] // self.num_heads)
-        q, k, v = (
-            x.view(len(x), x.shape[1], *heads).transpose(1, 2) for x in (query, key, value)
-        )  # (B, heads, N, width / heads)
-        if q.device.type == "cpu" and q.shape[2] <= self.SHORT:
-            weights = (q * q.shape[3] ** -0.5 @ k.transpose(2, 3)).softmax(dim=3)
-            mixed: Tensor = weights.to(v.dtype) @ v
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v)
-        return mixed.transpose(1, 2).flatten(2)
-
-
-class Attention(nn.Module):
-    """Every patch gathers what it needs from all others: (B, N, width) to the same shape."""
-
-    def __init__(self, spec: VitSpec) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(spec.width)
-        # Three matrices, because Muon orthogonalises each by itself.
-        self.query, self.key, self.value, self.out = (
-            _linear(spec.width, spec.width) for _ in "qkvo"
-        )
-        self.attend = Attend(spec.num_heads)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """What is added to each patch."""
-        x = self.norm(patches)
-        mixed: Tensor = self.out(self.attend(self.query(x), self.key(x), self.value(x)))
-        return mixed
-
-
-class Perceptron(nn.Module):
-    """Two layers over each patch by itself: (B, N, width) to the same shape."""
-
-    def __init__(self, spec: VitSpec) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(spec.width)
-        self.up = _linear(spec.width, EXPANSION * spec.width)
-        self.activation = nn.ReLU()
-        self.down = _linear(EXPANSION * spec.width, spec.width)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """What is added to each patch."""
-        # Patches become rows, so that the axis after the first counts units everywhere.
-        rows = self.norm(patches).flatten(0, 1)
-        changed: Tensor = self.down(self.activation(self.up(rows)))
-        return changed.view_as(patches)
-
-
-class Block(nn.Module):
-    """Attention, then a perceptron; the result of each is added to what came in."""
-
-    def __init__(self, spec: VitSpec, skipped: float) -> None:
-        super().__init__()
-        self.attention, self.perceptron = Attention(spec), Perceptron(spec)
-        self.skipped = skipped
-        self.scales = (
-            nn.Parameter(torch.full((2, spec.width), spec.layer_scale))
-            if spec.layer_scale
-            else None
-        )
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """Patches (B, N, width)."""
-        for position, branch in enumerate((self.attention, self.perceptron)):
-            change = branch(patches)
-            if self.scales is not None:
-                change = change * self.scales[position].to(change.dtype)
-            patches = patches + self._kept(change)
-        return patches
-
-    def _kept(self, change: Tensor) -> Tensor:
-        """In training, nothing for some of the examples, and more for the others in turn."""
-        if not self.training or not self.skipped:
-            return change
-        stays = torch.rand(len(change), 1, 1, device=change.device) >= self.skipped
-        return change * stays / (1 - self.skipped)
-
-
 class Pool(nn.Module):
     """One vector of all patches: their mean, or the token that stands first."""
 
@@ -280,7 +187,13 @@ class Vit(Network):
         self.stem = Stem(spec, inputs)
         last = max(spec.depth - 1, 1)
         self.blocks = nn.ModuleList(
-            Block(spec, spec.stochastic_depth * i / last) for i in range(spec.depth)
+            Block(
+                spec.width,
+                spec.num_heads,
+                layer_scale=spec.layer_scale,
+                skipped=spec.stochastic_depth * i / last,
+            )
+            for i in range(spec.depth)
         )
         self.pool = Pool(spec)
         self.head = Head(spec.width, output.size, spec.dropout)
@@ -289,13 +202,6 @@ class Vit(Network):
         """Stem, blocks, pooling, head."""
         blocks = [(f"block {i}", block) for i, block in enumerate(self.blocks, 1)]
         return [("stem", self.stem), *blocks, ("pooling", self.pool), ("head", self.head)]
-
-
-def _linear(before: int, after: int) -> nn.Linear:
-    linear = nn.Linear(before, after)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def _patches(spec: VitSpec, channels: int) -> nn.Sequential:
@@ -336,7 +242,7 @@ def _grid(spec: VitSpec, block: ImageBlock) -> tuple[int, int]:
 
 
 def _check_size(spec: VitSpec, inputs: InputSpec, output: OutputSpec) -> None:
-    first = _first_picture(inputs)
+    first = first_picture(inputs, "vit")
     tokens = math.prod(_grid(spec, first))
     size = f"pictures of {first.width}x{first.height}"
     if spec.patch > min(first.height, first.width) or tokens < 1:
@@ -360,18 +266,12 @@ def _check_size(spec: VitSpec, inputs: InputSpec, output: OutputSpec) -> None:
     check_weights(count, "network.width or network.depth")
 
 
-def _first_picture(inputs: InputSpec) -> ImageBlock:
-    if not inputs.images:
-        raise PlanError("The network family vit needs a picture column; use family mlp.")
-    return next(iter(inputs.images.values()))
-
-
 def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[VitSpec, Reasons]:
     """What suits pictures of this size and `rows` training examples, and why.
 
     Raises PlanError where there are no pictures.
     """
-    block = _first_picture(inputs)
+    block = first_picture(inputs, "vit")
     side = min(block.height, block.width)
     patch = min(side, 2 if side < 16 else 4 if side < 48 else 8 if side < 160 else 16)
     width = 96 if rows < MANY else 192
@@ -390,6 +290,6 @@ FAMILIES.register("vit")(
         spec=VitSpec,
         build=Vit,
         default_spec=default_spec,
-        accepts=lambda inputs: bool(inputs.images),
+        accepts=lambda inputs: bool(inputs.images) and not inputs.sequences,
     )
 )

@@ -27,6 +27,12 @@ PICTURES_OPTIMIZERS = {
 MEMBERS_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.004)
 # Where all of them learn from every example they do not.
 LEARNERS_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.002)
+SEQUENCES_OPTIMIZERS = {
+    "adamw": OptimizerSpec(name="adamw", learning_rate=0.003),
+    "muon": OptimizerSpec(name="muon", learning_rate=0.01, rest_learning_rate=0.003),
+    "adam": OptimizerSpec(name="adam", learning_rate=0.003, weight_decay=0.0),
+    "sgd": OptimizerSpec(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0001),
+}
 TABLES_OPTIMIZERS = {
     "muon": OptimizerSpec(name="muon", learning_rate=0.002),
     "adamw": OptimizerSpec(name="adamw", learning_rate=0.002),
@@ -37,6 +43,7 @@ TABLES_OPTIMIZERS = {
 CANDIDATES = ("mlp", "tabm")
 # Where each example is learned by one of the members, passes are good for so many times more.
 MEMBERS_EPOCHS = 2
+SEQUENCES_EPOCHS = 40
 LEAST_STEPS = 150
 SHIFT = 20  # pictures are moved by up to a twentieth of their side
 # A photograph keeps its meaning under more: moved by a tenth, larger or smaller, in another light.
@@ -75,7 +82,7 @@ def defaults_for(
     training = TrainingSpec(
         steps=1,
         batch_size=batch_size,
-        optimizer=_optimizer(optimizer, pictures, network),
+        optimizer=_optimizer(optimizer, inputs, network),
         schedule="linear",
         clip_norm=0.0 if pictures else 1.0,
         weight_averaging=0.0 if pictures else 0.995,
@@ -86,24 +93,28 @@ def defaults_for(
     why["training.optimizer.name"] = (
         "Muon for hidden matrices and AdamW for the rest learned most in a given time."
         if training.optimizer.name == "muon"
-        else "AdamW learned as much from tables as Muon, and its steps are quicker."
+        else "AdamW learned as much as Muon from this kind of data, and its steps are quicker."
     )
     why["training.batch_size"] = f"{batch_size} examples a step suit {rows:,} training examples."
     augmentation, reasons = _augmentation(inputs)
     why |= {f"augmentation.{field}": sentence for field, sentence in reasons.items()}
     smoothing = 0.05 if pictures and output.form == "classes" else 0.0
     epochs = _most_epochs(rows, batch_size, pictures, output.form)
+    if inputs.sequences:
+        epochs = max(epochs, SEQUENCES_EPOCHS)
     if isinstance(network, TabmSpec):
         epochs *= MEMBERS_EPOCHS
     inference = InferencePlan("auto" if pictures else "one")
     return Defaults(network, training, augmentation, TaskPlan(smoothing), inference, why, epochs)
 
 
-def _optimizer(name: str | None, pictures: bool, network: NetworkSpec) -> OptimizerSpec:
+def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> OptimizerSpec:
     """The user's optimizer or the one that suits the network, with constants that suit the data."""
     if name is None and isinstance(network, TabmSpec):
         return MEMBERS_OPTIMIZER
-    return (PICTURES_OPTIMIZERS if pictures else TABLES_OPTIMIZERS)[name or "muon"]
+    if inputs.sequences:
+        return SEQUENCES_OPTIMIZERS[name or "adamw"]
+    return (PICTURES_OPTIMIZERS if inputs.images else TABLES_OPTIMIZERS)[name or "muon"]
 
 
 def _augmentation(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:

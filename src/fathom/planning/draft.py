@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from fathom.core.registry import Registry
 from fathom.data.augment import AugmentSpec
-from fathom.networks import FAMILIES, NetworkSpec
+from fathom.networks import NetworkSpec, called
 from fathom.planning.defaults import Defaults, defaults_for
 from fathom.planning.overrides import apply_settings, convert, full_key, keys_of
 from fathom.planning.plan import InferencePlan, TaskPlan
@@ -43,15 +42,19 @@ def make_draft(request: Request, prepared: Prepared, *, family: str | None = Non
 
     `family` of networks is what is tried where the user has not chosen one.
     """
-    chosen = _chosen(request.settings, _FAMILY_KEYS, FAMILIES)
+    name = _asked(request.settings, _FAMILY_KEYS)
+    chosen, settled = called(name, prepared.inputs) if name else (None, {})
+    optimizer = _asked(request.settings, _OPTIMIZER_KEYS)
+    if optimizer:
+        OPTIMIZERS[optimizer]  # an unknown one is answered with those that there are
     defaults = defaults_for(
         prepared,
         len(prepared.examples["train"]),
         family=chosen or family,
-        optimizer=_chosen(request.settings, _OPTIMIZER_KEYS, OPTIMIZERS),
+        optimizer=optimizer,
         device=request.device,
     )
-    settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS}
+    settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS} | settled
     tree = apply_settings(_tree(defaults), settings)
     fixed = {full_key(key, keys_of(_tree(defaults))) for key in settings}
     if chosen:
@@ -80,11 +83,6 @@ def _tree(defaults: Defaults) -> dict[str, Any]:
     }
 
 
-def _chosen(settings: Mapping[str, Any], keys: tuple[str, ...], known: Registry[Any]) -> str | None:
-    """What the user set under one of the keys, if anything. Raises PlanError if it is unknown."""
-    for key in keys:
-        if key in settings:
-            name = str(settings[key])
-            known[name]  # an unknown one is answered with those that there are
-            return name
-    return None
+def _asked(settings: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    """What the user set under one of the keys, if anything."""
+    return next((str(settings[key]) for key in keys if key in settings), None)

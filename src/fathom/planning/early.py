@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from fathom.core.errors import PlanError
 from fathom.data.augment import AugmentSpec
-from fathom.networks import FAMILIES
+from fathom.networks import FAMILIES, may_mean
 from fathom.planning.overrides import convert, full_key
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.training.optimizers import OPTIMIZERS
@@ -31,7 +31,7 @@ _SECTIONS: dict[str, type[Struct]] = {
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise PlanError for a key that no plan has, and for a value of another type than its own."""
     chosen = next((str(settings[key]) for key in _FAMILY_KEYS if key in settings), None)
-    specs = [FAMILIES[chosen]] if chosen else [family for _, family in FAMILIES.items()]
+    specs = [FAMILIES[name] for name in (may_mean(chosen) if chosen else FAMILIES)]
     plans = [
         {"network.family": str} | _kinds({"network": family.spec} | _SECTIONS) for family in specs
     ]

@@ -29,6 +29,7 @@ WEIGHTS = {
     "pictures": 3.0,
     "picture_kernel": 4.0,
     "picture_boosting": 0.1,
+    "texts": 3.0,
 }
 
 TIMED = 512  # validation examples that are answered once more, to foresee the cost of evidence

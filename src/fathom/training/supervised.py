@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec.structs import replace as changed
-from torch import Tensor, nn
+from torch import nn
 
 from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
@@ -18,10 +18,11 @@ from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress
+from fathom.core.ragged import Ragged
 from fathom.core.stored import Rows, StoredArray
 from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
-from fathom.data.source import ArraySource
+from fathom.data.source import ArraySource, Held
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, build
 from fathom.tasks import selection
@@ -134,7 +135,7 @@ class Supervised:
         )
         return network, trainer.fit(resume=resume)
 
-    def _resident(self, block: Rows) -> Tensor | StoredArray:
-        if isinstance(block, StoredArray):
+    def _resident(self, block: Rows) -> Held:
+        if isinstance(block, StoredArray | Ragged):
             return block
         return torch.from_numpy(np.asarray(block)).to(self.device)
