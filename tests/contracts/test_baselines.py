@@ -5,6 +5,7 @@ from functools import cache
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load, save
 from scipy.special import softmax
@@ -25,6 +26,7 @@ from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
 from fathom.core.schema import CategoryStatistics, Field, NumberStatistics, Schema
+from fathom.data.texts import as_written
 
 LABELS = ("ham", "spam", "other")
 
@@ -62,11 +64,27 @@ def pictures(n, generator):
     return {"photo": np.clip(canvas, 0, 255).astype(np.uint8)}, signal
 
 
+def texts(n, generator):
+    # The more often it is praised, the higher the number; some say nothing.
+    praise = generator.integers(0, 6, n)
+    said = [["good", "fine", "very good"][k % 3] for k in range(n)]
+    written = [" ".join(["it is", *[said[i]] * praise[i], "by far"]) for i in range(n)]
+    written[0] = ""
+    praise[0] = 0
+    return as_written(pd.Series(written)), praise.astype(float) - 2.5
+
+
 def make(case, n=700, seed=0):
     """(examples, schema, task name) for a case such as 'mixed regression'."""
     kind, task, *classes = case.split()
     generator = np.random.default_rng(seed)
-    inputs, signal, kinds = {}, np.zeros(n), []
+    inputs, signal, kinds, written = {}, np.zeros(n), [], {}
+    if kind in {"texts", "notes"}:
+        words, signal = texts(n, generator)
+        inputs, written, kinds = {"text column": words}, {"text column": words}, ["text"]
+    if kind == "notes":
+        table, part = scalars(n, generator)
+        inputs, signal, kinds = inputs | table, signal + part, [*kinds, "number", "category"]
     if kind in {"table", "mixed"}:
         table, part = scalars(n, generator)
         inputs, signal, kinds = table, part, ["number", "category"]
@@ -78,12 +96,12 @@ def make(case, n=700, seed=0):
     if labels:
         cuts = np.quantile(signal, np.arange(1, len(labels)) / len(labels))
         targets = np.digitize(signal, cuts)
-    return Examples(inputs, targets, np.arange(n)), make_schema(task, kinds, labels), task
+    return Examples(inputs, targets, np.arange(n), written), make_schema(task, kinds, labels), task
 
 
 CASES = [
     f"{kind} {task}"
-    for kind in ("table", "pictures", "mixed")
+    for kind in ("table", "pictures", "mixed", "texts", "notes")
     for task in ("classification 2", "classification 3", "regression")
 ]
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
@@ -114,7 +132,8 @@ def test_applicable_follows_the_kinds():
         return applicable(make_schema("regression", kinds, ()))
 
     of_pictures = ["pictures", "picture_kernel", "picture_boosting"]
-    assert names("text") == ["constant"]
+    assert names("text") == ["constant", "texts"]
+    assert names("series") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
     assert names("image") == ["constant", *of_pictures]
     scalar = ["linear", "boosting"]
@@ -206,7 +225,9 @@ class TestCheckBaseline:
             strange["categories"] = strange["categories"] * 0 + np.array([0, 99])
         if "photo" in strange:
             strange["photo"] = np.zeros_like(strange["photo"])
-        prediction = baseline.predict(Examples(strange, None, test.rows))
+        unheard = ["", "ψ", *["nothing that was ever said"] * (len(test) - 2)]
+        written = {name: as_written(pd.Series(unheard)) for name in test.written}
+        prediction = baseline.predict(Examples(strange, None, test.rows, written))
         assert np.isfinite(values(prediction)).all()
 
     def test_a_row_is_predicted_alike_alone_and_among_others(self, name, case):
@@ -323,7 +344,8 @@ def test_a_temperature_must_be_above_zero():
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
-    examples, schema, task = make("mixed classification 3")
+    kind = "texts" if name == "texts" else "mixed"
+    examples, schema, task = make(f"{kind} classification 3")
     train = examples.take(examples.targets != 1)
     baseline = fit_baseline(
         name, train, schema, task, seed=0, budget=Budget(20), validation=examples

@@ -48,7 +48,7 @@ def field_of(values, name="column", **options):
         ([f"{i % 28 + 1}.03.2024" for i in range(N)], "time", "input"),
         ([f"customer-{i}" for i in range(N)], "category", "ignored"),
         (np.arange(N) + 17, "number", "ignored"),
-        ([f"this is the long review number {i}" for i in range(N)], "text", "ignored"),
+        ([f"this is the long review number {i}" for i in range(N)], "text", "input"),
         (["same"] * N, "category", "ignored"),
         ([None] * N, "category", "ignored"),
     ],
@@ -73,7 +73,7 @@ def test_a_year_is_no_identifier_and_an_id_is_one():
 def test_reasons_carry_figures():
     assert "14 distinct values in 60 rows" in field_of(np.arange(N) % 14).reason
     assert (
-        "text columns are not used yet" in field_of([f"a long text {i}" for i in range(N)]).reason
+        "texts of 4 words: 60 distinct" in field_of([f"a long text {i}" for i in range(N)]).reason
     )
 
 

@@ -64,8 +64,8 @@ class Terms:
 
     def weigh(self, texts: list[str]) -> Any:
         """Rows (n, T) sparse float64, of length one where any term occurs."""
-        if not self.terms:
-            return sparse.csr_matrix((len(texts), 0))
+        if not self.terms or not texts:
+            return sparse.csr_matrix((len(texts), len(self.terms)))
         vectorizer = _vectorizer(self.analyzer, vocabulary=self.terms)
         vectorizer.idf_ = self.idf
         return vectorizer.transform(texts)

@@ -86,4 +86,5 @@ def work_of(blocks: Sequence[Any]) -> Array | None:
     if not ragged:
         return None
     sizes = [int(np.prod(block.values.shape[1:])) for block in ragged]
-    return np.sum([b.lengths * size for b, size in zip(ragged, sizes, strict=True)], axis=0)
+    each = [b.lengths * size for b, size in zip(ragged, sizes, strict=True)]
+    return np.asarray(np.sum(each, axis=0))

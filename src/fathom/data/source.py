@@ -135,14 +135,10 @@ def by_length(order: Tensor, work: Array, batch_size: int, generator: torch.Gene
     Every BATCHES_SORTED batches of the order are sorted among themselves, rows of equal work as
     they stood; then the batches are shuffled, so that short ones do not come first.
     """
-    costs = torch.from_numpy(work)[order]
+    costs, pool = torch.from_numpy(work)[order], BATCHES_SORTED * batch_size
     pooled = [
-        pool[torch.argsort(cost, stable=True)]
-        for pool, cost in zip(
-            order.split(BATCHES_SORTED * batch_size),
-            costs.split(BATCHES_SORTED * batch_size),
-            strict=True,
-        )
+        order[start : start + pool][torch.argsort(costs[start : start + pool], stable=True)]
+        for start in range(0, len(order), pool)
     ]
     batches = torch.cat(pooled).view(-1, batch_size)
     return batches[torch.randperm(len(batches), generator=generator)].flatten()
