@@ -12,34 +12,11 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
-import numpy as np
 from clock import TrainingClock
 from idx import load
+from keras_evaluate import Evaluate
 
 BATCH = 128
-
-
-class Evaluate(keras.callbacks.Callback):
-    """Predicts the test data four times an epoch, while the clock stands still."""
-
-    def __init__(self, clock: TrainingClock, pictures: np.ndarray, labels: np.ndarray, every: int):
-        super().__init__()
-        self.clock, self.pictures, self.labels, self.every = clock, pictures, labels, every
-        self.step = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        if self.step % self.every:
-            return
-        self.clock.pause()
-        said = [
-            np.asarray(self.model.predict_on_batch(self.pictures[s : s + 1000])).argmax(1)
-            for s in range(0, len(self.pictures), 1000)
-        ]
-        self.clock.evaluated(float((np.concatenate(said) == self.labels).mean()), self.step)
-        if self.clock.done:
-            self.model.stop_training = True
-        self.clock.go_on()
 
 
 def main(folder: str, most_seconds: str, enough: str) -> None:

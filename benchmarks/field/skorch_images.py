@@ -10,32 +10,8 @@ from clock import TrainingClock
 from convnet import BATCH, LEARNING_RATE, simple_convnet
 from idx import load
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
+from skorch_evaluate import Evaluate
 from torch import nn
-
-
-class Evaluate(Callback):
-    """Predicts the test data four times an epoch, while the clock stands still."""
-
-    def __init__(self, clock: TrainingClock, pictures, labels, every: int) -> None:
-        self.clock, self.pictures, self.labels, self.every = clock, pictures, labels, every
-        self.step = 0
-
-    def on_batch_end(self, net, batch=None, training=False, **_):
-        self.step += training
-        if not training or self.step % self.every:
-            return
-        self.clock.pause()
-        network = net.module_
-        network.eval()
-        with torch.inference_mode():
-            said = torch.cat([network(part).argmax(1) for part in self.pictures.split(1000)])
-        network.train()
-        accuracy = float((said == self.labels).float().mean())
-        self.clock.evaluated(accuracy, self.step)
-        self.clock.go_on()
-        if self.clock.done:
-            raise KeyboardInterrupt  # skorch's own way of ending a fit early
 
 
 def main(folder: str, most_seconds: str, enough: str) -> None:
