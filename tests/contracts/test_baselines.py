@@ -133,6 +133,7 @@ def test_applicable_follows_the_kinds():
 
     of_pictures = ["pictures", "picture_kernel", "picture_boosting"]
     assert names("text") == ["constant", "texts"]
+    assert names("text", "time") == ["constant", "linear", "boosting", "texts", "text_boosting"]
     assert names("series") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
     assert names("image") == ["constant", *of_pictures]
@@ -344,7 +345,7 @@ def test_a_temperature_must_be_above_zero():
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
-    kind = "texts" if name == "texts" else "mixed"
+    kind = {"texts": "texts", "text_boosting": "notes"}.get(name, "mixed")
     examples, schema, task = make(f"{kind} classification 3")
     train = examples.take(examples.targets != 1)
     baseline = fit_baseline(

@@ -21,7 +21,7 @@ from fathom.evidence import EVIDENCE, Measure, Subject, gather
 KINDS = list(EVIDENCE)
 SUBJECTS = list(SPECS)
 GROUPS = {"verdict", "performance", "baseline", "gain", "gap", "training", "calibration"}
-GROUPS |= {"anatomy", "worst", "cost"}
+GROUPS |= {"anatomy", "worst", "cost", "fields"}
 FIGURES = {
     "bars": {"labels", "values", "low", "high", "x_label", "highlight"},
     "curves": {"series", "x_label", "y_label", "log_y"},

@@ -12,6 +12,7 @@ from fathom.baselines.per_label import PerLabel, limits_of
 from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
+from fathom.baselines.text_boosting import TextBoosting
 from fathom.baselines.texts import Texts
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
@@ -31,6 +32,7 @@ for _baseline in (
     PictureKernel,
     PictureBoosting,
     Texts,
+    TextBoosting,
 ):
     BASELINES.register(_baseline.name)(_baseline)
 
@@ -39,15 +41,17 @@ def applicable(schema: Schema) -> list[str]:
     """The baselines that can learn from these fields, the cheapest first.
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
-    pictures, `picture_boosting` both; `texts` sees the texts and the scalar columns.
+    pictures, `picture_boosting` both; `texts` and `text_boosting` see the texts and the scalar
+    columns.
     """
     names = ["constant"]
-    if schema.of_kind("number", "category", "boolean", "time"):
+    scalar = schema.of_kind("number", "category", "boolean", "time")
+    if scalar:
         names += ["linear", "boosting"]
     if schema.of_kind("image"):
         names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("text"):
-        names += ["texts"]
+        names += ["texts", "text_boosting"] if scalar else ["texts"]
     return names
 
 

@@ -90,6 +90,17 @@ def made_once(make: Callable[[Examples, Array], T], examples: Examples, position
     return cast(T, made[key] if all(block in shared for block in blocks) else made.pop(key))
 
 
+def held_once(key: Hashable, held: tuple[Any, ...], make: Callable[[], T]) -> T:
+    """What `make` makes of the objects in `held`; within `shared_features` made once for a key."""
+    made = _MADE.get()
+    if made is None:
+        return make()
+    whole = (key, *map(id, held))
+    if whole not in made:
+        made[whole] = (held, make())  # what is held keeps its identity
+    return cast(T, made[whole][1])
+
+
 def features_of(examples: Examples, positions: Array | None = None) -> Array:
     """Features (n, D) float32 of every picture column, side by side; of all rows, or of some.
 

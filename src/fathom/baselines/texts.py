@@ -51,10 +51,10 @@ class Terms:
     idf: Array
 
     @classmethod
-    def learn(cls, column: str, texts: list[str]) -> Terms:
+    def learn(cls, column: str, texts: list[str], most: int = MOST_TERMS) -> Terms:
         """The terms of the training texts: words and pairs, or runs of characters."""
         analyzer = _analyzer(texts)
-        vectorizer = _vectorizer(analyzer, min_df=FEWEST_TEXTS, max_features=MOST_TERMS)
+        vectorizer = _vectorizer(analyzer, min_df=FEWEST_TEXTS, max_features=most)
         try:
             vectorizer.fit(texts)
         except ValueError:  # no term stands in two texts
@@ -69,6 +69,22 @@ class Terms:
         vectorizer = _vectorizer(self.analyzer, vocabulary=self.terms)
         vectorizer.idf_ = self.idf
         return vectorizer.transform(texts)
+
+    def arrays(self) -> dict[str, Array]:
+        """The terms as UTF-8 bytes, and their weights."""
+        joined = SEPARATOR.join(self.terms).encode()
+        return {"terms": np.frombuffer(joined, dtype=np.uint8), "idf": self.idf}
+
+    def described(self) -> dict[str, str]:
+        """What beside the arrays is needed to read them back."""
+        return {"column": self.column, "analyzer": self.analyzer}
+
+    @classmethod
+    def of(cls, arrays: dict[str, Array], described: dict[str, Any]) -> Terms:
+        """From `arrays` and `described`."""
+        joined = arrays["terms"].tobytes().decode()
+        terms = tuple(joined.split(SEPARATOR)) if joined else ()
+        return cls(described["column"], described["analyzer"], terms, arrays["idf"])
 
 
 def _analyzer(texts: list[str]) -> str:
@@ -156,10 +172,8 @@ class Texts(Baseline):
             "intercept": self.weights.intercept,
         }
         for position, column in enumerate(self.columns):
-            joined = SEPARATOR.join(column.terms).encode()
-            arrays[f"terms.{position}"] = np.frombuffer(joined, dtype=np.uint8)
-            arrays[f"idf.{position}"] = column.idf
-        described = [{"column": c.column, "analyzer": c.analyzer} for c in self.columns]
+            arrays |= {f"{name}.{position}": a for name, a in column.arrays().items()}
+        described = [column.described() for column in self.columns]
         return arrays, {**self.config(), "penalty": self.penalty, "texts": described}
 
     @classmethod
@@ -169,10 +183,8 @@ class Texts(Baseline):
         encoder = ScalarEncoder(*(arrays[f"scalars.{name}"] for name in names))
         columns = []
         for position, described in enumerate(config["texts"]):
-            joined = arrays[f"terms.{position}"].tobytes().decode()
-            terms = tuple(joined.split(SEPARATOR)) if joined else ()
-            idf = arrays[f"idf.{position}"]
-            columns.append(Terms(described["column"], described["analyzer"], terms, idf))
+            own = {name: arrays[f"{name}.{position}"] for name in ("terms", "idf")}
+            columns.append(Terms.of(own, described))
         weights = Weights(arrays["coefficients"], arrays["intercept"])
         return cls(tuple(columns), encoder, weights, penalty=config["penalty"], **common(config))
 

@@ -13,10 +13,13 @@ import pandas as pd
 from fathom.core.prediction import Array
 from fathom.core.schema import Kind
 from fathom.data import cells
+from fathom.data.wording import Style, style_of
 
 MOSTLY = 0.95  # share of the present values that must be numbers for a number column with dirt
 FEW_DIRTY = 10  # and at most so many different texts among them that are none
 MINIMUM_FOR_IDENTIFIERS = 20  # below this, distinct values are no sign of an identifier
+FEW_NAMES = 50  # so few values that hardly repeat tell nothing by their parts
+MOST_PHRASES = 1000  # sentences that repeat are categories up to so many
 
 # Names that say what a column is, where its values alone cannot: zip codes look like quantities.
 _CODE_NAME = re.compile(r"(^|[\W_])(zip|zipcode|postal|postcode|code|fips|icd)([\W_]|$)", re.I)
@@ -191,25 +194,41 @@ def looks_like_id(name: str) -> bool:
 
 
 def _judge_texts(facts: Profile) -> Finding:
-    share = len(facts.distinct) / facts.present
-    words = _mean_words(facts.distinct)
-    if facts.present >= MINIMUM_FOR_IDENTIFIERS and share > 0.5 and words >= 3:
-        return Finding("text", f"texts of {words:.0f} words: {facts.figures}")
-    if facts.present >= MINIMUM_FOR_IDENTIFIERS and share > 0.95:
+    """A text, a category, or an identifier, by how often values repeat and how they look."""
+    if facts.present < MINIMUM_FOR_IDENTIFIERS:
+        return Finding("category", facts.figures)
+    style, repeating = style_of(facts.distinct), len(facts.distinct) <= 0.5 * facts.present
+    told = f"texts of {style.words:.0f} words"
+    if style.prose and not repeating:
+        return Finding("text", f"{told}: {facts.figures}")
+    if style.prose and len(facts.distinct) > MOST_PHRASES:
+        return Finding("text", f"{told}, too many to be categories: {facts.figures}")
+    return Finding("category", facts.figures) if repeating else _judge_names(facts, style)
+
+
+def _judge_names(facts: Profile, style: Style) -> Finding:
+    """Names, codes and addresses that hardly repeat: read by their parts, or identifiers.
+
+    Codes that are shared by some rows say by their parts what the rows have in common, such as the
+    deck in a cabin's number; codes of which each row has its own only name it.
+    """
+    if style.emails:
+        return Finding("category", f"e-mail addresses, which name rows: {facts.figures}", use=False)
+    own = len(facts.distinct) > 0.95 * facts.present
+    few = len(facts.distinct) <= FEW_NAMES
+    if (style.coded and (own or looks_like_id(facts.name)) and not style.links) or (few and own):
         return Finding("category", f"an identifier: {facts.figures}", use=False)
-    return _too_many(facts) or Finding("category", facts.figures)
+    if few:
+        return Finding("category", facts.figures)
+    what = "web addresses" if style.links else "codes" if style.coded else "names"
+    return Finding("text", f"{what} that repeat too little, read by their parts: {facts.figures}")
 
 
 def _too_many(facts: Profile) -> Finding | None:
     share = len(facts.distinct) / facts.present
-    if share <= 0.5 or len(facts.distinct) <= 50:
+    if share <= 0.5 or len(facts.distinct) <= FEW_NAMES:
         return None
     return Finding("category", f"too few repeats to learn from: {facts.figures}", use=False)
-
-
-def _mean_words(distinct: Array) -> float:
-    sample = distinct[:: max(1, len(distinct) // 1000)]
-    return float(np.mean([len(text.split()) for text in sample]))
 
 
 def _leading_zeros(texts: Array) -> bool:

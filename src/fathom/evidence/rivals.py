@@ -17,6 +17,7 @@ TITLES = {
     "picture_kernel": "the kernel model on picture features",
     "picture_boosting": "gradient boosting on picture features",
     "texts": "the linear model on words",
+    "text_boosting": "gradient boosting on columns and texts",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -25,6 +26,7 @@ STRENGTHS = {
     "boosting": "being simpler and cheaper to fit",
     "pictures": "being simpler and cheaper to fit",
     "texts": "being simpler and cheaper, and its weights can be read",
+    "text_boosting": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
 }

@@ -45,6 +45,7 @@ PARTS = (
         ("calibration",),
         ("calibration",),
     ),
+    Part("fields", "Fields", "What it goes by", ("fields",), ()),
     Part("anatomy", "Anatomy", "Inside the network", ("anatomy",), ("anatomy",)),
     Part("mistakes", "Mistakes", "Where it is most wrong", ("worst",), ("worst",)),
     Part("cost", "Cost", "What it costs", ("cost",), ()),

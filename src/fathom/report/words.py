@@ -47,6 +47,8 @@ MODEL_TITLES = {
     "pictures": "Linear model on picture features",
     "picture_kernel": "Kernel model on picture features",
     "picture_boosting": "Gradient boosting on picture features",
+    "texts": "Linear model on words",
+    "text_boosting": "Gradient boosting on columns and texts",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
