@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from sklearn.datasets import make_multilabel_classification
 
@@ -25,19 +27,29 @@ from fathom.data.split import split
 from fathom.evidence import Subject
 from fathom.inference.model import LoadedModel, NetworkPredictor
 from fathom.inference.trust import Trust, fit_trust
-from fathom.networks import ConvnetSpec, MlpSpec, TabmSpec
+from fathom.networks import ConvnetSpec, MlpSpec, NetworkSpec, TabmSpec, VitSpec
+from fathom.networks.recurrent import RecurrentSpec
+from fathom.networks.text_convnet import TextConvnetSpec
+from fathom.networks.transformer import TransformerSpec
 from fathom.tasks import build_task
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.supervised import Supervised
 
 torch.set_num_threads(1)
-SPECS = {
+SPECS: dict[str, NetworkSpec] = {
     "breast-cancer": MlpSpec(width=32, embed_dim=4),
     "diabetes": MlpSpec(width=32, embed_dim=4, activation="tanh"),
     "labels": MlpSpec(width=32, embed_dim=4),
     "wine": TabmSpec(members=4, width=32, embed_dim=4),
     "digits": ConvnetSpec(widths=(8, 16), stem=1),
+    "digits-vit": VitSpec(patch=2, width=16, depth=2, num_heads=2),
+    "texts-lstm": RecurrentSpec(width=16, depth=2, embed_dim=8),
+    "texts-simple": RecurrentSpec(cell="simple", width=16, embed_dim=8, bidirectional=False),
+    "texts-transformer": TransformerSpec(width=16, depth=2, num_heads=2),
+    "texts-convnet": TextConvnetSpec(width=16, depth=2, buckets=64),
+    "texts-mlp": MlpSpec(width=16, embed_dim=2),
 }
+BASELINES = {"digits": "pictures", "texts": "texts"}
 STEPS = 40
 
 
@@ -55,11 +67,38 @@ def _labelled() -> tuple[Any, Any]:
     return inputs, labels
 
 
+GOOD = ("a joy", "lovely", "well made", "warm", "a delight to read", "funny")
+BAD = ("a bore", "dreadful", "badly made", "cold", "a pain to read", "dull")
+THINGS = ("the film", "the long novel", "their second album", "this play", "her speech", "it")
+
+
+def _texts() -> pd.DataFrame:
+    """400 short judgements of one to five clauses, in two classes."""
+    generator = np.random.default_rng(0)
+    verdicts = generator.integers(0, 2, 400)
+
+    def clause(good: int) -> str:
+        opinion = generator.choice(GOOD if good else BAD)
+        return f"{generator.choice(THINGS)} was {opinion}, {generator.choice(('no less', 'so'))}"
+
+    texts = [
+        ". ".join(clause(int(good)) for _ in range(generator.integers(1, 6))) for good in verdicts
+    ]
+    return pd.DataFrame({"judgement": texts, "verdict": np.where(verdicts, "good", "bad")})
+
+
+def _data(name: str) -> Any:
+    """What is read for a subject: the part of its name before the hyphen says what."""
+    made = {"labels": _labelled, "texts": _texts}.get(name.partition("-")[0])
+    return made() if made else name.removesuffix("-vit")
+
+
 @cache
 def _made(name: str) -> Subject:
-    folded = fold_labels(read(_labelled() if name == "labels" else name), None, None)
+    target = "verdict" if name.startswith("texts") else None
+    folded = fold_labels(read(_data(name), target=target), target, None)
     raw = folded.raw
-    schema = infer_schema(raw, task=folded.task, labels=folded.reading)
+    schema = infer_schema(raw, target=target, task=folded.task, labels=folded.reading)
     raw = drop_unusable(raw, schema)
     parts = split(raw, schema, seed=0)
     schema = learn(schema, raw.table, parts.train)
@@ -98,7 +137,7 @@ def _made(name: str) -> Subject:
             budget=Budget(5),
             limit=(20,) * output.size if schema.task == "multilabel" else 20,
         )
-        for kind in ("constant", "pictures" if name == "digits" else "linear")
+        for kind in ("constant", BASELINES.get(name.partition("-")[0], "linear"))
     }
     return Subject(
         model=model,

@@ -21,7 +21,7 @@ from fathom.evidence import EVIDENCE, Measure, Subject, gather
 KINDS = list(EVIDENCE)
 SUBJECTS = list(SPECS)
 GROUPS = {"verdict", "performance", "baseline", "gain", "gap", "training", "calibration"}
-GROUPS |= {"anatomy", "worst", "cost", "fields"}
+GROUPS |= {"anatomy", "features", "fields", "worst", "cost"}
 FIGURES = {
     "bars": {"labels", "values", "low", "high", "x_label", "highlight"},
     "curves": {"series", "x_label", "y_label", "log_y"},
@@ -32,6 +32,8 @@ FIGURES = {
     "layers": {"rows"},
     "walkthrough": {"steps"},
     "examples": {"items"},
+    "depth": {"stages", "values", "low", "high", "whole", "y_label", "percent"},
+    "heatmap": {"labels", "values", "unit"},
 }
 TIMED = {"cost.latency_seconds", "cost.throughput", "cost.energy_joules"}
 

@@ -36,6 +36,8 @@ KINDS = (
     "walkthrough",
     "examples",
     "pictures",
+    "depth",
+    "heatmap",
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

@@ -14,6 +14,7 @@ from fathom.evidence import (
     calibration,
     comparison,
     cost,
+    depth,
     fields,
     gap,
     performance,
@@ -34,6 +35,7 @@ KINDS = (
     training,
     anatomy,
     walkthrough,
+    depth,
     worst,
     cost,
 )

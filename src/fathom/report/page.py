@@ -47,6 +47,7 @@ PARTS = (
     ),
     Part("fields", "Fields", "What it goes by", ("fields",), ()),
     Part("anatomy", "Anatomy", "Inside the network", ("anatomy",), ("anatomy",)),
+    Part("features", "Depth", "What depth does", ("features",), ("features",)),
     Part("mistakes", "Mistakes", "Where it is most wrong", ("worst",), ("worst",)),
     Part("cost", "Cost", "What it costs", ("cost",), ()),
 )

@@ -1,0 +1,93 @@
+"""What every stage of a network says of examples, as one row of numbers for each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fathom.core.examples import Examples
+from fathom.core.prediction import Array
+from fathom.core.ragged import work_of
+from fathom.core.randomness import torch_generator
+from fathom.evidence.instruments import copied_network
+from fathom.evidence.subject import Subject
+from fathom.inference.model import batch_size
+from fathom.networks.steps import PoolSteps, Steps
+
+WIDEST = 512  # numbers of a row; more are folded together
+MOST_STAGES = 12  # of a deeper network so many are looked at, spread evenly
+
+
+def looked_at(network: Any) -> list[tuple[str, Any]]:
+    """The stages before the head that are looked at, in order; the first and the last always."""
+    stages = network.stages()[:-1]
+    if len(stages) <= MOST_STAGES:
+        return list(stages)
+    places = np.linspace(0, len(stages) - 1, MOST_STAGES).round().astype(int)
+    return [stages[place] for place in places]
+
+
+def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:
+    """Stage to its outputs for n examples in their order, (n, at most WIDEST) float32.
+
+    Maps and steps are pooled over their places (mean beside maximum), and what is wider is folded.
+    They are computed on a copy of the network, in the precision that it answers in.
+    """
+    network, model = copied_network(subject), subject.model
+    kind = torch.device(model.device).type
+    rows: dict[str, list[Tensor]] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            row = folded(pooled(output).float(), subject.seed)
+            rows.setdefault(name, []).append(row.cpu())
+
+        return hook
+
+    for name, module in looked_at(network):
+        module.register_forward_hook(keep(name))
+    work = work_of(list(examples.inputs.values()))
+    order = np.arange(len(examples)) if work is None else np.argsort(-work, kind="stable")
+    size = batch_size(examples.inputs, kind)
+    autocast = torch.autocast(kind, torch.bfloat16, enabled=model.precision == "bfloat16")
+    with torch.inference_mode(), autocast:
+        for start in range(0, len(order), size):
+            part = examples.take(order[start : start + size])
+            network(
+                {
+                    name: torch.as_tensor(np.ascontiguousarray(block)).to(model.device)
+                    for name, block in part.inputs.items()
+                }
+            )
+    back = np.argsort(order)
+    return {name: torch.cat(parts).numpy()[back] for name, parts in rows.items()}
+
+
+def pooled(flow: Tensor | Steps) -> Tensor:
+    """What flows out of a stage as one row for each example, (B, f)."""
+    if isinstance(flow, Steps):
+        found: Tensor = PoolSteps()(flow)
+        return found
+    if flow.dim() == 4:  # feature maps (B, C, H, W)
+        return torch.cat([flow.mean(dim=(2, 3)), flow.amax(dim=(2, 3))], dim=1)
+    if flow.dim() == 3:  # patches or members (B, N, width)
+        return torch.cat([flow.mean(dim=1), flow.amax(dim=1)], dim=1)
+    return flow
+
+
+def folded(rows: Tensor, seed: int) -> Tensor:
+    """Rows (B, f) as they are, or folded to (B, WIDEST): each number, with a sign, into one place.
+
+    Places and signs depend on the seed and f alone. Scalar products, and with them what is linear,
+    are kept but for chance (feature hashing, Weinberger et al. 2009, arXiv 0902.2206).
+    """
+    width = rows.shape[1]
+    if width <= WIDEST:
+        return rows
+    generator = torch_generator(seed, "evidence", "folding", width)
+    places = torch.randint(0, WIDEST, (width,), generator=generator).to(rows.device)
+    signs = 2.0 * torch.randint(0, 2, (width,), generator=generator).to(rows) - 1.0
+    return rows.new_zeros(len(rows), WIDEST).index_add_(1, places, rows * signs)
