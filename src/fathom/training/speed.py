@@ -48,8 +48,9 @@ class Trainable(Protocol):
 class StepTiming:
     """Seconds a step: the median and the slowest of `steps` timed ones, after warming up.
 
-    `first` is what the very first step took, compiling included. A slowest step far above the
-    median says that something else wants the processor too.
+    Where batches are of uneven size, both are those of a batch of mean size at the seconds that a
+    value took. `first` is what the very first step took, compiling included. A slowest step far
+    above the median says that something else wants the processor too.
     """
 
     median: float
@@ -83,20 +84,24 @@ def measure_speed(
     batches = what.source().batches(task.act(network))
     generator = torch.Generator(device=what.device)
 
-    def step() -> None:
+    def step() -> int:
         batch = next(batches)
         if resize is not None:
             batch = replace(batch, inputs=resize(batch.inputs))
         batch = arrange(batch, spec, what.device)
         for update in updates:
             update.run(network, batch, generator, factor=1e-6)
+        return sum(block.numel() for block in batch.inputs.values())
 
     with threads(spec.threads):
         return _timed(step, seconds)
 
 
-def _timed(step: Callable[[], None], seconds: float) -> StepTiming:
-    """Repeat `step` until the time is up. An update reads its loss: it is done when it returns."""
+def _timed(step: Callable[[], int], seconds: float) -> StepTiming:
+    """Repeat `step`, which says how many values it saw, until the time is up.
+
+    An update reads its loss: it is done when it returns.
+    """
     begun = perf_counter()
     end = begun + seconds
     step()
@@ -104,8 +109,10 @@ def _timed(step: Callable[[], None], seconds: float) -> StepTiming:
     if perf_counter() < end:
         step()  # seldom warm after one; but where steps are slow nobody should wait for more
     times: list[float] = []
+    sizes: list[int] = []
     while len(times) < LEAST_STEPS or (len(times) < MOST_STEPS and perf_counter() < end):
         started = perf_counter()
-        step()
+        sizes.append(step())
         times.append(perf_counter() - started)
-    return StepTiming(float(np.median(times)), max(times), len(times), first)
+    even = np.array(times) * np.mean(sizes) / np.array(sizes)
+    return StepTiming(float(np.median(even)), float(even.max()), len(times), first)
