@@ -31,11 +31,11 @@ def near_rows(schema: Schema, table: Table, hashes: Array) -> Array:
     """
     total = np.zeros(len(table), dtype=np.uint64)
     for place, field in enumerate(schema.inputs):
-        total += mixed(_coarse(field, table), place)
+        total += mixed(coarse(field, table), place)
     found = [_chained(total, None)]
     left_out = [np.full(len(found[0]), -1)]
     for place, field in _jittered(schema, table):
-        without = total - mixed(_coarse(field, table), place)
+        without = total - mixed(coarse(field, table), place)
         pairs = _near_in(field, table, _chained(without, _numbers(field, table)))
         found.append(pairs)
         left_out.append(np.full(len(pairs), place))
@@ -58,7 +58,8 @@ def _numbers(field: Field, table: Table) -> Array:
     return cells.numbers(cells.scalars(table, field.name))
 
 
-def _coarse(field: Field, table: Table) -> Array:
+def coarse(field: Field, table: Table) -> Array:
+    """Keys (n,) uint64 that are equal where values are but for writing and rounding."""
     number = field.kind == "number"
     return keys(field, table[field.name], rounded if number else simplified)
 
@@ -105,7 +106,7 @@ def _improbable(schema: Schema, table: Table, pairs: Array, left_out: Array) -> 
     agree = np.ones(len(pairs), dtype=bool)
     log_expected = np.full(len(pairs), np.log(len(table)))
     for place, field in enumerate(schema.inputs):
-        values = _coarse(field, table)
+        values = coarse(field, table)
         counts = left_out != place
         agree &= ~counts | (values[pairs[:, 0]] == values[pairs[:, 1]])
         log_expected += np.where(counts, np.log(shares(values, pairs[:, 0])), 0.0)

@@ -16,11 +16,13 @@ from fathom.core.schema import Schema
 from fathom.data.hashing import copies, hash_inputs
 from fathom.data.near_pictures import OutOfTimeError, near_pictures
 from fathom.data.near_rows import near_rows
+from fathom.data.near_texts import near_texts, seconds_for
 from fathom.data.raw import Raw
 from fathom.data.small_pictures import small_pictures
 from fathom.data.table import Column
 
 ROWS = "coarse hash of all values, each column confirmed; only what chance does not explain"
+TEXTS = "MinHash of runs of characters in texts, confirmed by the share of runs that both have"
 PICTURES = "perceptual hash, confirmed by correlation of the pictures' fine structure"
 # A chain of near duplicates may hold so much of the data; a longer one joins what differs.
 LONGEST_CHAIN, LEAST_CHAIN = 0.02, 50
@@ -104,10 +106,11 @@ def find_repeats(
     budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> Repeats:
-    """All repeats. A pure function of data and seed, but for whether pictures are compared.
+    """All repeats. A pure function of data and seed, but for whether pictures and texts are
+    compared.
 
     With `wanted` near duplicates are looked for, with False they are not; None leaves out pictures
-    that would take too much of `budget`, and says so.
+    and texts that would take too much of `budget`, and says so.
     """
     hashes = hash_inputs(schema, raw.table)
     copied = copies(schema, raw.table, hashes)
@@ -138,7 +141,7 @@ def _near(
         return Near(why_not="data.near_duplicates is off")
     pictures = schema.of_kind("image")
     if not pictures:
-        return Near(near_rows(schema, raw.table, hashes), ROWS)
+        return _near_rows(raw, schema, hashes, budget if wanted is None else None)
     column = raw.table[pictures[0].name]
     if len(column) > MOST_PICTURES:
         return Near(why_not=f"there are more than {MOST_PICTURES:,} pictures")
@@ -150,6 +153,20 @@ def _near(
     if pairs is None:
         return Near(why_not=patience.why_not)
     return Near(pairs[hashes[pairs[:, 0]] != hashes[pairs[:, 1]]], PICTURES)
+
+
+def _near_rows(raw: Raw, schema: Schema, hashes: Array, budget: Budget | None) -> Near:
+    """Rows that are nearly the same, those with texts that are among them, if time allows."""
+    if not schema.of_kind("text"):
+        return Near(near_rows(schema, raw.table, hashes), ROWS)
+    seconds = seconds_for(schema, raw.table)
+    if budget and seconds > max(_FREE_SECONDS, LOOKING_SHARE * budget.remaining):
+        return Near(
+            why_not=f"comparing the texts takes about {format_duration(seconds)}, over a tenth of "
+            "the time that is left; --set data.near_duplicates=true looks all the same"
+        )
+    pairs = [near_rows(schema, raw.table, hashes), near_texts(schema, raw.table, hashes)]
+    return Near(np.unique(np.concatenate(pairs), axis=0), f"{ROWS}; {TEXTS}")
 
 
 class _Patience:

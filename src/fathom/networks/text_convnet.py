@@ -11,7 +11,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from fathom.core.blocks import PADDING_TOKEN, InputSpec, TextBlock
+from fathom.core.blocks import FIRST_TOKEN, PADDING_TOKEN, UNKNOWN_TOKEN, InputSpec, TextBlock
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks.family import (
@@ -55,6 +55,7 @@ class TextConvnetSpec(
     ngrams: int = 2
     buckets: int = 2**15
     dropout: float = 0.3
+    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -65,6 +66,7 @@ class TextConvnetSpec(
         check_at_most(self.ngrams, 5, "network.ngrams")
         check_at_least(self.buckets, 2, "network.buckets")
         check_fraction(self.dropout, "network.dropout")
+        check_fraction(self.token_dropout, "network.token_dropout")
 
 
 class RunsFront(nn.Module):
@@ -86,10 +88,11 @@ class RunsFront(nn.Module):
         for table in self.runs:
             nn.init.normal_(table.weight, std=EMBEDDING_STD)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(spec.dropout)
+        self.token_dropout = spec.token_dropout
 
     def forward(self, inputs: dict[str, Tensor]) -> Steps:
         """Steps (B, L, width)."""
-        codes = inputs[self.name]
+        codes = self._some(inputs[self.name])
         steps: Steps = self.tokens(codes)
         values, hashed = steps.values, codes.long()
         for distance, table in enumerate(self.runs, 1):
@@ -98,6 +101,13 @@ class RunsFront(nn.Module):
             hashed = hashed * MULTIPLIER + before
             values = values + table(hashed % self.buckets)
         return Steps(self.dropout(values), steps.mask)
+
+    def _some(self, codes: Tensor) -> Tensor:
+        """While training some tokens are hidden, so that no single one is relied on alone."""
+        if not (self.training and self.token_dropout):
+            return codes
+        hidden = torch.rand(codes.shape, device=codes.device) < self.token_dropout
+        return torch.where(hidden & (codes >= FIRST_TOKEN), UNKNOWN_TOKEN, codes)
 
 
 class Convolve(nn.Module):

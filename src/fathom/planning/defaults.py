@@ -41,6 +41,11 @@ TABLES_OPTIMIZERS = {
 }
 # Families that a table's race tries, the one first that was best on most of our tables.
 CANDIDATES = ("mlp", "tabm")
+# Families that race where texts, series or sound stand beside columns, and where one of them is all
+# that there is: there the one of its kind comes first. The dearest are last, which little time
+# leaves out.
+MIXTURES_CANDIDATES = ("mixed", "mlp", "tabm")
+SEQUENCES_CANDIDATES = ("mlp", "transformer", "recurrent")
 # Where each example is learned by one of the members, passes are good for so many times more.
 MEMBERS_EPOCHS = 2
 SEQUENCES_EPOCHS = 40

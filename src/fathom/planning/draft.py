@@ -11,6 +11,7 @@ import msgspec
 from fathom.data.augment import AugmentSpec
 from fathom.networks import NetworkSpec, called
 from fathom.planning.defaults import Defaults, defaults_for
+from fathom.planning.field_settings import is_of_field, with_fields
 from fathom.planning.overrides import apply_settings, convert, full_key, keys_of
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
@@ -55,8 +56,17 @@ def make_draft(request: Request, prepared: Prepared, *, family: str | None = Non
         device=request.device,
     )
     settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS} | settled
+    of_fields = {k: v for k, v in settings.items() if is_of_field(k)}
+    settings = {k: v for k, v in settings.items() if k not in of_fields}
     tree = apply_settings(_tree(defaults), settings)
-    fixed = {full_key(key, keys_of(_tree(defaults))) for key in settings}
+    tree["network"] = with_fields(
+        tree["network"],
+        of_fields,
+        inputs=prepared.inputs,
+        output=prepared.output,
+        rows=len(prepared.examples["train"]),
+    )
+    fixed = {full_key(key, keys_of(_tree(defaults))) for key in settings} | set(of_fields)
     if chosen:
         fixed.add("network.family")
     why = {k: v for k, v in defaults.why.items() if k not in fixed}

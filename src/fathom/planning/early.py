@@ -14,6 +14,7 @@ from msgspec import Struct
 from fathom.core.errors import PlanError
 from fathom.data.augment import AugmentSpec
 from fathom.networks import FAMILIES, may_mean
+from fathom.planning.field_settings import check_field_setting, is_of_field
 from fathom.planning.overrides import convert, full_key
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.training.optimizers import OPTIMIZERS
@@ -36,7 +37,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         {"network.family": str} | _kinds({"network": family.spec} | _SECTIONS) for family in specs
     ]
     for key, value in settings.items():
-        if key not in _FAMILY_KEYS:
+        if is_of_field(str(key)):
+            check_field_setting(str(key), value)
+        elif key not in _FAMILY_KEYS:
             _check(str(key), value, plans)
 
 

@@ -6,9 +6,16 @@ from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
+from fathom.core.blocks import InputSpec
 from fathom.core.errors import PlanError
-from fathom.networks import NetworkSpec, TabmSpec
-from fathom.planning.defaults import CANDIDATES, LEARNERS_OPTIMIZER, MEMBERS_EPOCHS
+from fathom.networks import FAMILIES, NetworkSpec, TabmSpec
+from fathom.planning.defaults import (
+    CANDIDATES,
+    LEARNERS_OPTIMIZER,
+    MEMBERS_EPOCHS,
+    MIXTURES_CANDIDATES,
+    SEQUENCES_CANDIDATES,
+)
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.prepare import Prepared
 from fathom.planning.request import Request
@@ -30,14 +37,26 @@ def called(network: NetworkSpec) -> str:
 def racers(request: Request, prepared: Prepared, draft: Draft) -> list[Draft]:
     """The drafts that are worth a race, the one of the plan first; settings hold for all of them.
 
-    One alone where the user has chosen the family, and for pictures.
+    One alone where the user has chosen the family, and for pictures. All members of a tabm learn
+    from every example only where that is affordable: beside texts, series or sound it is not.
     """
     if prepared.inputs.images or "network.family" in draft.fixed:
         return [draft]
     own = draft.network.__struct_config__.tag
-    others = [_other(request, prepared, name) for name in CANDIDATES if name != own]
+    names = candidates(prepared.inputs)
+    others = [_other(request, prepared, name) for name in names if name != own]
     field = [draft, *(d for d in others if d)]
+    if prepared.inputs.sequences:
+        return field
     return [*field, *(d for d in map(_all_learning, field) if d)]
+
+
+def candidates(inputs: InputSpec) -> list[str]:
+    """The families that are worth a race for these inputs, the cheapest first."""
+    if not inputs.sequences:
+        return list(CANDIDATES)
+    names = SEQUENCES_CANDIDATES if len(inputs.blocks) == 1 else MIXTURES_CANDIDATES
+    return [name for name in names if FAMILIES[name].accepts(inputs)]
 
 
 def _other(request: Request, prepared: Prepared, family: str) -> Draft | None:

@@ -139,7 +139,7 @@ def _aligned(width: float) -> int:
 
 
 def _depth(key: str, value: int) -> Dimension:
-    return Dimension(key, value, tuple(range(max(1, value - 1), value + 3)))
+    return Dimension(key, value, tuple(range(max(min(1, value), value - 1), value + 3)))
 
 
 def _dropout(key: str, value: float) -> Dimension:
@@ -155,6 +155,8 @@ RULES: Mapping[str, Callable[[str, Any], Dimension | None]] = {
     "widths": _widths,
     "depth": _depth,
     "dropout": _dropout,
+    "field_dropout": _dropout,
+    "token_dropout": _dropout,
     "embed_dim": _embedding,
 }
 """Name of a spec's field to the dimension around its default."""

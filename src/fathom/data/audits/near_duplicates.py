@@ -12,6 +12,7 @@ from fathom.core.schema import Schema
 from fathom.data.audits.equal_rows import what_of
 from fathom.data.audits.words import percent
 from fathom.data.data_uri import data_uri
+from fathom.data.near_texts import NEAR
 from fathom.data.opening import open_picture
 from fathom.data.raw import Raw
 from fathom.data.repeats import Near, Repeats
@@ -37,7 +38,8 @@ def near_duplicate_record(raw: Raw, schema: Schema, repeats: Repeats) -> Record:
         first, second = near.pairs[0]
         sentence = (
             f"{count:,} of {n:,} {what} ({percent(count / n)}) are nearly the same as another "
-            f"({CHANGES[what]}), such as {raw.locate(first)} and {raw.locate(second)}; "
+            f"({CHANGES[what]}{_of_texts(schema)}), such as {raw.locate(first)} and "
+            f"{raw.locate(second)}; "
             f"{_consequence(raw, schema, near)}."
         )
     share = count / n
@@ -54,6 +56,12 @@ def near_duplicate_record(raw: Raw, schema: Schema, repeats: Repeats) -> Record:
         grade=grade,
         figure=_figure(raw, schema, near),
     )
+
+
+def _of_texts(schema: Schema) -> str:
+    if not schema.of_kind("text") or schema.of_kind("image"):
+        return ""
+    return f"; or texts of which {percent(NEAR)} or more is the same"
 
 
 def _consequence(raw: Raw, schema: Schema, near: Near) -> str:
