@@ -25,6 +25,7 @@ from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
+from fathom.core.ragged import Ragged
 from fathom.core.schema import CategoryStatistics, Field, NumberStatistics, Schema
 from fathom.data.texts import as_written
 
@@ -74,6 +75,20 @@ def texts(n, generator):
     return as_written(pd.Series(written)), praise.astype(float) - 2.5
 
 
+def waves(n, generator):
+    # A bump somewhere in noise, upwards or downwards in the second channel; of uneven length.
+    lengths = generator.integers(20, 60, n)
+    signal = generator.normal(size=n)
+    rows = []
+    for length, height in zip(lengths, signal, strict=True):
+        row = 0.3 * generator.normal(size=(length, 2))
+        start = generator.integers(0, length - 10)
+        row[start : start + 10, 1] += 2 * height * np.hanning(10)
+        row[generator.random(row.shape) < 0.05] = np.nan
+        rows.append(row)
+    return Ragged.of(rows, np.nan, np.float32, 2), signal
+
+
 def make(case, n=700, seed=0):
     """(examples, schema, task name) for a case such as 'mixed regression'."""
     kind, task, *classes = case.split()
@@ -82,7 +97,10 @@ def make(case, n=700, seed=0):
     if kind in {"texts", "notes"}:
         words, signal = texts(n, generator)
         inputs, written, kinds = {"text column": words}, {"text column": words}, ["text"]
-    if kind == "notes":
+    if kind in {"waves", "records"}:
+        series, signal = waves(n, generator)
+        inputs, kinds = {"series column": series}, ["series"]
+    if kind in {"notes", "records"}:
         table, part = scalars(n, generator)
         inputs, signal, kinds = inputs | table, signal + part, [*kinds, "number", "category"]
     if kind in {"table", "mixed"}:
@@ -101,7 +119,7 @@ def make(case, n=700, seed=0):
 
 CASES = [
     f"{kind} {task}"
-    for kind in ("table", "pictures", "mixed", "texts", "notes")
+    for kind in ("table", "pictures", "mixed", "texts", "notes", "waves", "records")
     for task in ("classification 2", "classification 3", "regression")
 ]
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
@@ -134,7 +152,8 @@ def test_applicable_follows_the_kinds():
     of_pictures = ["pictures", "picture_kernel", "picture_boosting"]
     assert names("text") == ["constant", "texts"]
     assert names("text", "time") == ["constant", "linear", "boosting", "texts", "text_boosting"]
-    assert names("series") == ["constant"]
+    assert names("series") == ["constant", "series"]
+    assert names("tokens") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
     assert names("image") == ["constant", *of_pictures]
     scalar = ["linear", "boosting"]

@@ -14,6 +14,7 @@ from fathom.core.blocks import (
     ImageBlock,
     InputSpec,
     NumbersBlock,
+    SeriesBlock,
     TextBlock,
 )
 from fathom.core.errors import PlanError
@@ -40,6 +41,8 @@ GREY = ImageBlock(1, 8, 8, (100.0,), (50.0,))
 COLOUR = ImageBlock(3, 32, 32, (120.0, 110.0, 100.0), (60.0, 50.0, 0.0))
 WIDE = ImageBlock(3, 24, 40, (120.0, 110.0, 100.0), (60.0, 50.0, 40.0))
 TEXT = TextBlock(60, 12, 7)
+SERIES = SeriesBlock(2, 30, 14)
+GAPS = SeriesBlock(3, 700, 400, gaps=True)  # long enough for patches
 INPUTS = {
     "numbers": InputSpec({"numbers": NUMBERS}),
     "categories": InputSpec({"categories": CATEGORIES}),
@@ -50,7 +53,10 @@ INPUTS = {
     "mixed": InputSpec({"numbers": NUMBERS, "front.view": COLOUR, "back": GREY}),
     "text": InputSpec({"review": TEXT}),
     "texts": InputSpec({"title": TEXT, "flat": TEXT}),
+    "series": InputSpec({"signal": SERIES}),
+    "gaps": InputSpec({"signal": GAPS}),
     "everything": InputSpec({"numbers": NUMBERS, "keys": CATEGORIES, "view": GREY, "text": TEXT}),
+    "records": InputSpec({"numbers": NUMBERS, "signal": GAPS}),
 }
 OUTPUTS = {
     "classes": OutputSpec("classes", labels=("x", "y", "z")),
@@ -85,6 +91,8 @@ def batch(inputs: InputSpec, size: int = 4) -> dict[str, torch.Tensor]:
             made[name] = torch.stack(columns, dim=1)
         elif isinstance(block, TextBlock):
             made[name] = texts(block, size, generator)
+        elif isinstance(block, SeriesBlock):
+            made[name] = series(block, size, generator)
         else:
             shape = (size, block.channels, block.height, block.width)
             made[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
@@ -98,6 +106,18 @@ def texts(block: TextBlock, size: int, generator: torch.Generator) -> torch.Tens
     codes[:, 0] = 2
     codes[torch.arange(block.length) >= lengths[:, None]] = 0
     return codes.int()
+
+
+def series(block: SeriesBlock, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Series that become longer from row to row, NaN behind their end and in their gaps."""
+    values = torch.randn(size, block.length, block.channels, generator=generator)
+    lengths = torch.linspace(2, block.length, size).long()
+    if block.gaps:
+        values[:, 1::3] = torch.nan
+        values[:, 2::5, 0] = torch.nan
+        values[torch.arange(size), lengths - 1] = 1.0
+    values[torch.arange(block.length) >= lengths[:, None]] = torch.nan
+    return values
 
 
 def make(family: str, inputs: str, output: str, seed: int = 0):
@@ -171,15 +191,27 @@ def check_evaluation(network, data, size):
     torch.testing.assert_close(rough, outputs, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if FAMILIES[f].accepts(INPUTS["text"])])
-def test_padding_is_never_seen(family):
-    network = make(family, "text", "classes").eval()
-    data = batch(INPUTS["text"])["review"]
-    together = network({"review": data})
-    alone = [network({"review": row[row != 0][None]})[0] for row in data]
+SEQUENCES = [
+    (family, inputs)
+    for family in FAMILIES
+    for inputs in ("text", "series", "gaps")
+    if FAMILIES[family].accepts(INPUTS[inputs])
+]
+
+
+@pytest.mark.parametrize(("family", "inputs"), SEQUENCES)
+def test_padding_is_never_seen(family, inputs):
+    network = make(family, inputs, "classes").eval()
+    [(name, data)] = batch(INPUTS[inputs]).items()
+    padded = data == 0 if inputs == "text" else data.isnan().all(dim=2)
+    lengths = [int((~row).nonzero().max()) + 1 for row in padded]
+    together = network({name: data})
+    rows = zip(data, lengths, strict=True)
+    alone = [network({name: row[:length][None]})[0] for row, length in rows]
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-5)
-    longer = torch.nn.functional.pad(data, (0, 5))
-    torch.testing.assert_close(network({"review": longer}), together, rtol=1e-4, atol=1e-5)
+    more = torch.full((len(data), 5, *data.shape[2:]), 0 if inputs == "text" else torch.nan)
+    longer = torch.cat([data, more.to(data.dtype)], dim=1)
+    torch.testing.assert_close(network({name: longer}), together, rtol=1e-4, atol=1e-5)
 
 
 def check_stages(network, data):
@@ -234,7 +266,9 @@ def test_the_default_family_follows_the_inputs(inputs, family):
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_small_data_get_no_larger_networks(family):
-    inputs = next(i for i in ("colour", "text", "texts") if FAMILIES[family].accepts(INPUTS[i]))
+    inputs = next(
+        i for i in ("colour", "text", "series", "texts") if FAMILIES[family].accepts(INPUTS[i])
+    )
     inputs, output = INPUTS[inputs], OUTPUTS["classes"]
     counts = []
     for rows in (100, 1_000, 10_000, 100_000):

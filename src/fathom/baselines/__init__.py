@@ -12,6 +12,7 @@ from fathom.baselines.per_label import PerLabel, limits_of
 from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
+from fathom.baselines.series import Series
 from fathom.baselines.text_boosting import TextBoosting
 from fathom.baselines.texts import Texts
 from fathom.core.budget import Budget
@@ -33,6 +34,7 @@ for _baseline in (
     PictureBoosting,
     Texts,
     TextBoosting,
+    Series,
 ):
     BASELINES.register(_baseline.name)(_baseline)
 
@@ -42,7 +44,7 @@ def applicable(schema: Schema) -> list[str]:
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
     pictures, `picture_boosting` both; `texts` and `text_boosting` see the texts and the scalar
-    columns.
+    columns, `series` the series and the scalar columns.
     """
     names = ["constant"]
     scalar = schema.of_kind("number", "category", "boolean", "time")
@@ -52,6 +54,8 @@ def applicable(schema: Schema) -> list[str]:
         names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("text"):
         names += ["texts", "text_boosting"] if scalar else ["texts"]
+    if schema.of_kind("series"):
+        names += ["series"]
     return names
 
 

@@ -5,7 +5,7 @@ This module loads no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,13 @@ class Ragged:
             values[start : start + len(row)] = row
         return cls(values, starts, lengths, padding)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The rows of all parts, one after the other."""
+        rows = [row for part in parts for row in part]
+        dtype = np.result_type(*(part.dtype for part in parts))
+        return cls.of(rows, parts[0].padding, dtype, *parts[0].values.shape[1:])
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The number of rows, the longest of them, and the other axes."""
@@ -58,6 +65,10 @@ class Ragged:
         start = self.starts[position]
         found: Array = self.values[start : start + self.lengths[position]]
         return found
+
+    def __iter__(self) -> Iterator[Array]:
+        """The rows as they are, without padding."""
+        return (self.row(position) for position in range(len(self)))
 
     def __getitem__(self, key: Any) -> Array:
         """The rows at a slice, an array of integers or a Boolean mask, padded."""

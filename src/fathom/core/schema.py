@@ -99,8 +99,33 @@ class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True
     missing: int = 0
 
 
+class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=True):
+    """Of a column of series, over the steps of the training split.
+
+    Each of `channels` is encoded with its own `centers` (mean) and `scales` (standard deviation).
+    Of long series `every` so many steps are averaged; what is then longer than `length` is cut,
+    which concerns the share `cut` of the training rows. `typical` is the median length, `gaps` the
+    share of values that are missing inside of series, `missing` counts rows without any value.
+    """
+
+    channels: int
+    length: int
+    typical: int
+    centers: tuple[float, ...]
+    scales: tuple[float, ...]
+    every: int = 1
+    gaps: float = 0.0
+    cut: float = 0.0
+    missing: int = 0
+
+
 Statistics = (
-    NumberStatistics | CategoryStatistics | TimeStatistics | ImageStatistics | TextStatistics
+    NumberStatistics
+    | CategoryStatistics
+    | TimeStatistics
+    | ImageStatistics
+    | TextStatistics
+    | SeriesStatistics
 )
 
 
@@ -112,6 +137,19 @@ class LabelReading(Struct, frozen=True, forbid_unknown_fields=True):
 
     columns: tuple[str, ...]
     separator: str = ""
+
+
+class SeriesReading(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a long table, a row for each step, is folded into a row for each series.
+
+    The column `id` says which series a row belongs to, `time` (None: the order of the rows) when;
+    `channels` are the columns that became the field `name`; none before they were found.
+    """
+
+    id: str
+    time: str | None = None
+    name: str = "series"
+    channels: tuple[str, ...] = ()
 
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +170,8 @@ class Field(Struct, frozen=True, forbid_unknown_fields=True):
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     """All fields of a data set, and the task that its target makes.
 
-    `label_reading` is there where each row has several labels at once.
+    `label_reading` is there where each row has several labels at once, `series_reading` where a row
+    was made of several rows of a long table.
     """
 
     task: TaskName
@@ -140,6 +179,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     task_reason: str = ""
     label_reading: LabelReading | None = None
     format_version: int = SCHEMA_FORMAT
+    series_reading: SeriesReading | None = None
 
     @property
     def target(self) -> Field:

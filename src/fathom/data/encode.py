@@ -22,6 +22,7 @@ from fathom.core.blocks import (
     ImageBlock,
     InputSpec,
     NumbersBlock,
+    SeriesBlock,
     TextBlock,
 )
 from fathom.core.budget import Budget
@@ -37,6 +38,7 @@ from fathom.core.schema import (
     ImageStatistics,
     NumberStatistics,
     Schema,
+    SeriesStatistics,
     TextStatistics,
     TimeStatistics,
 )
@@ -44,11 +46,11 @@ from fathom.core.stored import Rows
 from fathom.data import cells
 from fathom.data.labels import indicator
 from fathom.data.pictures import encode_pictures
+from fathom.data.scaling import standardise
+from fathom.data.series import NO_VALUE, encode_series, series_of, without_values
 from fathom.data.table import Table
 from fathom.data.texts import as_written, encode_texts
 
-CLIP = 4.0
-_FAR = 1e6  # beyond this, the clipped value is 4 in float32 anyway
 MISSING_CODE, UNKNOWN_CODE, FIRST_CODE = 0, 1, 2
 _PERIODS = {"year": 31_556_952.0, "week": 7 * 86_400.0, "day": 86_400.0}
 # Bin edges of time features, whose distribution is known beforehand.
@@ -65,17 +67,6 @@ class Encoded:
     examples: Examples
     unreadable: dict[int, str]
     clipped: Mapping[str, frozenset[int]]
-
-
-def standardise(values: Array, center: float, scale: float) -> Array:
-    """Bring values to z = (x - center) / scale, clipped smoothly to z / sqrt(1 + (z/4)²).
-
-    That is nearly z below 1 and never beyond ±4 (arXiv 2407.04491). NaN stays NaN, and a value so
-    far off that the division overflows is only as far off as any other.
-    """
-    with np.errstate(over="ignore"):
-        z = np.clip((values - center) / scale, -_FAR, _FAR)
-    return np.asarray(z / np.sqrt(1.0 + np.square(z / CLIP)))
 
 
 def input_spec(schema: Schema) -> InputSpec:
@@ -98,6 +89,9 @@ def input_spec(schema: Schema) -> InputSpec:
             blocks[field.name] = ImageBlock(s.channels, s.height, s.width, s.mean, s.std)
         elif isinstance(s, TextStatistics):
             blocks[field.name] = TextBlock(s.size, s.length, s.typical)
+        elif isinstance(s, SeriesStatistics):
+            gaps = s.gaps > 0 or s.missing > 0
+            blocks[field.name] = SeriesBlock(s.channels, s.length, s.typical, gaps)
     return InputSpec(blocks)
 
 
@@ -150,6 +144,13 @@ def encode(
         column = cells.scalars(table, field.name)
         inputs[field.name] = encode_texts(column, field.statistics)
         written[field.name] = as_written(column)
+    for field in schema.of_kind("series"):
+        assert isinstance(field.statistics, SeriesStatistics)
+        series = series_of(table[field.name], field.name, field.statistics.channels)
+        inputs[field.name] = encode_series(series, field.statistics, field.name)
+        if len(schema.inputs) == 1:  # beside other inputs a missing series is no more than a gap
+            empty = np.flatnonzero(without_values(series))
+            unreadable.update(dict.fromkeys(empty.tolist(), NO_VALUE.format(name=field.name)))
     known = targets and schema.target.name in table
     codes = encode_targets(table, schema) if known else None
     examples = Examples(inputs, codes, np.arange(len(table), dtype=np.int64), written)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.prediction import Array
+from fathom.core.ragged import Ragged
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
 from fathom.data.parallel import WAITING, in_order
@@ -82,6 +83,8 @@ def keys(field: Field, column: Column, coarse: Callable[[Array], Array] | None =
     """
     if field.kind == "image":
         return hash_pictures(column)
+    if isinstance(column, Ragged):
+        return _hash_series(column, coarse)
     if not isinstance(column, pd.Series):
         return _hash_arrays(column)
     if field.kind == "number":
@@ -97,7 +100,7 @@ def keys(field: Field, column: Column, coarse: Callable[[Array], Array] | None =
 def hash_pictures(column: Column) -> Array:
     """A hash of each picture's pixels or of its file, (n,) uint64."""
     if not isinstance(column, pd.Series):
-        return _hash_arrays(column)
+        return _hash_arrays(np.asarray(column))
     values = list(column)
     sizes = [_size(value) for value in values]
     # Files of different size differ: only those that share their size need be read.
@@ -110,6 +113,13 @@ def hash_pictures(column: Column) -> Array:
 
     cells = zip(values, sizes, strict=True)
     return np.array(list(in_order(of_one, cells, workers=WAITING)), dtype=np.uint64)
+
+
+def _hash_series(column: Ragged, coarse: Callable[[Array], Array] | None) -> Array:
+    rows = [column.row(i).astype(np.float64) + 0.0 for i in range(len(column))]
+    coarser = [coarse(row) if coarse else row for row in rows]
+    hashes = [_hash(np.ascontiguousarray(row).tobytes()) for row in coarser]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def _hash_arrays(arrays: Array) -> Array:

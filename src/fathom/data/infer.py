@@ -14,6 +14,7 @@ import pandas as pd
 from msgspec.structs import replace
 
 from fathom.core.errors import DataError, PlanError, nearest
+from fathom.core.ragged import Ragged
 from fathom.core.schema import (
     Field,
     Kind,
@@ -28,8 +29,9 @@ from fathom.data.labels import is_list_text
 from fathom.data.picture_columns import judge_pictures
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
+from fathom.data.series_columns import described
 
-USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image", "text")
+USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image", "text", "series")
 MAXIMUM_CLASSES = 1000
 FEW_INTEGERS = 20  # a whole-numbered target with at most so many values names classes
 
@@ -67,11 +69,13 @@ def infer_schema(
         elif role == "target":
             chosen, task_reason = infer_task(raw, name, task, kinds.get(name))
             fields.append(_target_field(name, chosen))
+        elif raw.series_reading is not None and name == raw.series_reading.id and role is None:
+            fields.append(Field(name, "category", "ignored", "names the series (data.series_id)"))
         else:
             fields.append(_field(raw, name, role, declared.get(name), name in kinds))
     assert chosen is not None  # the target is one of the names
     kept = (replace(f, decimal_sign=raw.signs.get(f.name, "")) for f in fields)
-    schema = Schema(chosen, tuple(kept), task_reason, labels)
+    schema = Schema(chosen, tuple(kept), task_reason, labels, series_reading=raw.series_reading)
     _require_inputs(raw, schema)
     return schema
 
@@ -213,7 +217,7 @@ def _target_field(name: str, task: TaskName) -> Field:
 
 def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked: bool) -> Field:
     column = raw.table[name]
-    if not isinstance(column, pd.Series) or declared in ("image", "text"):
+    if not isinstance(column, pd.Series) or declared in ("image", "text", "series"):
         finding = _declared(column, declared, asked)
     elif declared is None and (pictures := judge_pictures(raw, name)) is not None:
         finding = pictures
@@ -222,7 +226,10 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
         finding = judge(facts)
         if len(facts.distinct) and all(map(is_list_text, facts.distinct)):
             finding = Finding(
-                "category", "lists of values, which are not used as inputs", use=False
+                "category",
+                "lists of values, which are not used as inputs (those of numbers that were "
+                f"measured one after the other are with --set data.kinds.{name}=series)",
+                use=False,
             )
         if declared is not None:
             finding = _override(name, column, declared, finding)
@@ -232,6 +239,11 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
 def _declared(column: Any, declared: Kind | None, asked: bool) -> Finding:
     if declared == "image":
         return Finding("image", "declared as pictures" if asked else "the data holds pictures")
+    if isinstance(column, Ragged):
+        told = "declared as series" if asked else "the data holds series"
+        return Finding("series", f"{told}: {described(column)}")
+    if declared == "series":
+        raise DataError("A column declared as series holds none: give a list of numbers a row.")
     if declared == "text":
         return Finding("text", "declared as text" if asked else "the data holds texts")
     shape = "×".join(map(str, column.shape[1:]))

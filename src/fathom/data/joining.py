@@ -15,7 +15,9 @@ import pandas as pd
 from fathom.core.errors import DataError, nearest
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress
+from fathom.core.ragged import Ragged
 from fathom.data.raw import Raw
+from fathom.data.series import series_of
 from fathom.data.table import Column, Table
 
 T = TypeVar("T")
@@ -97,6 +99,9 @@ def demand(raw: Raw, names: list[str], what: str) -> None:
 
 def _concatenate(name: str, parts: Sequence[Raw]) -> Column:
     columns: list[Any] = [part.table[name] for part in parts]
+    ragged = next((column for column in columns if isinstance(column, Ragged)), None)
+    if ragged is not None:
+        return _series(name, columns, parts, ragged.values.shape[1])
     if any(isinstance(column, np.ndarray) for column in columns):
         return _arrays(columns, parts)
     families = [_family(column) for column in columns]
@@ -113,6 +118,18 @@ def _concatenate(name: str, parts: Sequence[Raw]) -> Column:
         ]
     joined: Column = pd.concat(columns, ignore_index=True)
     return joined
+
+
+def _series(name: str, columns: Sequence[Any], parts: Sequence[Raw], channels: int) -> Ragged:
+    series = []
+    for column, part in zip(columns, parts, strict=True):
+        series.append(series_of(column, name, channels))
+        if series[-1].values.shape[1] != channels:
+            raise DataError(
+                f"The series {name!r} of {part.called} have {series[-1].values.shape[1]} channels, "
+                f"others {channels}: bring both to the same."
+            )
+    return Ragged.joined(series)
 
 
 def _arrays(columns: Sequence[Any], parts: Sequence[Raw]) -> Array:

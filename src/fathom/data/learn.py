@@ -14,14 +14,16 @@ from fathom.core.schema import (
     ImageStatistics,
     NumberStatistics,
     Schema,
+    SeriesStatistics,
     Statistics,
     TextStatistics,
     TimeStatistics,
 )
 from fathom.data import cells
-from fathom.data.encode import standardise
 from fathom.data.labels import label_counts
 from fathom.data.pictures import learn_pictures, told_levels
+from fathom.data.scaling import standardise
+from fathom.data.series import learn_series, series_of, told_series
 from fathom.data.table import Table
 from fathom.data.texts import learn_texts, told_cut
 
@@ -59,13 +61,20 @@ def _told(field: Field) -> Field:
         told = told_levels(field.statistics.levels)
     if isinstance(field.statistics, TextStatistics):
         told = told_cut(field.statistics)
+    if isinstance(field.statistics, SeriesStatistics):
+        told = told_series(field.statistics)
     return msgspec.structs.replace(field, reason=f"{field.reason}; {told}") if told else field
 
 
 def _statistics(schema: Schema, field: Field, table: Table, image_size: int | None) -> Statistics:
     if field.kind == "image" and field.role == "input":
         return learn_pictures(field.name, table[field.name], image_size)
-    column = cells.scalars(table, field.name)
+    if field.kind == "series" and field.role == "input":
+        return learn_series(series_of(table[field.name], field.name, 1))
+    return _of_scalars(schema, field, cells.scalars(table, field.name))
+
+
+def _of_scalars(schema: Schema, field: Field, column: pd.Series) -> Statistics:
     if field.role == "target":
         return _target_statistics(schema, column)
     if field.kind == "number":

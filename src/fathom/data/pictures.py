@@ -139,7 +139,7 @@ def encode_pictures(
     more than 60 % of what is left of `budget`, and StorageError where they fit neither memory nor
     disk.
     """
-    if not isinstance(column, pd.Series) and _fits(column, statistics):
+    if isinstance(column, np.ndarray) and _fits(column, statistics):
         return _transposed(column, statistics.channels), {}
     clipped = set() if clipped is None else clipped
     work = _Work(column, statistics, progress or Silent(), budget, clipped)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fathom.core.schema import DecimalSign, Kind
+from fathom.core.schema import DecimalSign, Kind, SeriesReading
 from fathom.data.table import Table
 
 Signs = Mapping[str, DecimalSign]
@@ -41,7 +41,8 @@ class Raw:
     content, 'sha256:…'; `where` names a row for people; `base` is the folder in which the relative
     paths of a row are looked for, where that is not the folder of `source`;
     `signs` are the decimal signs of columns that were numbers written as text; `looked_at` are the
-    picture columns whose files the reader opened, so that `digest` covers what is in them.
+    picture columns whose files the reader opened, so that `digest` covers what is in them;
+    `series_reading` says how a long table was folded, where it was.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Raw:
     base: Callable[[int], Path] | None = None
     signs: Signs = field(default_factory=dict)
     looked_at: frozenset[str] = frozenset()
+    series_reading: SeriesReading | None = None
 
     def __len__(self) -> int:
         return len(self.table)

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
-from fathom.core.schema import Schema
+from fathom.core.schema import Kind, Schema, SeriesReading
 from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
 from fathom.data.formats.columns import keep_signs
 from fathom.data.joining import demand, join
+from fathom.data.long_series import fold
 from fathom.data.picture_columns import absolute_paths
 from fathom.data.raw import Raw, Signs
+from fathom.data.series_columns import settle
 
 BUILTIN = ("digits", "wine", "breast-cancer", "diabetes")
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is known of series before anything is read.
+
+    `kinds` are those of columns, as they were declared or learned; where `learned`, other columns
+    are no series. `reading` says how a long table is folded.
+    """
+
+    kinds: Mapping[str, Kind] | None = None
+    reading: SeriesReading | None = None
+    targets: tuple[str, ...] = ()
+    learned: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether arrays of three axes are series."""
+        return "series" in (self.kinds or {}).values()
 
 
 def read(
@@ -26,6 +47,8 @@ def read(
     *,
     test: object | None = None,
     target: str | Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    series: SeriesReading | None = None,
     progress: Progress | None = None,
 ) -> Raw:
     """Read all rows of a data set that is to be learned from.
@@ -35,10 +58,14 @@ def read(
     DataFrame, a pair of inputs and targets (rows × columns, or pictures n × height × width
     (× channels)), or a data set of another library (see `formats.datasets`). `test` is a second
     source with the same columns, whose rows become the given test split. `target` is only checked
-    to be there. Raises DataError with one sentence for anything that cannot be read.
+    to be there. `kinds` of columns tell which lists or arrays are series where that is not clear;
+    `series` how a long table, a row for each step, becomes a row for each series. Raises DataError
+    with one sentence for anything that cannot be read.
     """
     shown = progress or Silent()
-    raw = _read_one(source, labelled=True, progress=shown)
+    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    asked = Series(kinds or {}, series, targets)
+    raw = _read_one(source, labelled=True, progress=shown, series=asked)
     if target is not None:
         wanted = [target] if isinstance(target, str) else list(target)
         demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
@@ -46,7 +73,10 @@ def read(
         shown.say(raw.target_note)
     if test is None:
         return raw
-    other = _read_one(test, labelled=True, progress=shown, signs=raw.signs)
+    known: dict[str, Kind] = dict.fromkeys(raw.table.names, "number")
+    known |= raw.kinds
+    same = Series(known, raw.series_reading, targets, learned=True)
+    other = _read_one(test, labelled=True, progress=shown, signs=raw.signs, series=same)
     return join(raw, other, progress=shown)
 
 
@@ -58,27 +88,42 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
     were when the schema was made.
     """
     signs = {field.name: field.decimal_sign for field in schema.inputs if field.decimal_sign}
-    raw = _read_one(source, labelled=False, progress=progress or Silent(), signs=signs)
+    known = Series(
+        {field.name: field.kind for field in schema.inputs}, schema.series_reading, learned=True
+    )
+    raw = _read_one(
+        source, labelled=False, progress=progress or Silent(), signs=signs, series=known
+    )
     demand(raw, [field.name for field in schema.inputs], "which the model needs")
     return absolute_paths(raw, [field.name for field in schema.of_kind("image")])
 
 
 def _read_one(
-    source: object, *, labelled: bool, progress: Progress, signs: Signs | None = None
+    source: object,
+    *,
+    labelled: bool,
+    progress: Progress,
+    series: Series,
+    signs: Signs | None = None,
 ) -> Raw:
     """Read any source; `signs` are kept where it holds numbers as text."""
-    raw = _read_any(source, labelled, progress, signs or {})
-    return keep_signs(raw, signs or {}, progress.say)
+    raw = _read_any(source, labelled, progress, signs or {}, series.wanted)
+    raw = keep_signs(raw, signs or {}, progress.say)
+    if series.reading is not None:
+        raw = fold(raw, series.reading, series.targets, progress)
+    return settle(raw, series.kinds, learned=series.learned)
 
 
-def _read_any(source: object, labelled: bool, progress: Progress, signs: Signs) -> Raw:
+def _read_any(
+    source: object, labelled: bool, progress: Progress, signs: Signs, series: bool
+) -> Raw:
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source), labelled, progress, signs)
+        return _read_path(os.fspath(source), labelled, progress, signs, series)
     if shards.are_paths(source):
         paths = [Path(path).expanduser() for path in source]
         return _checked(", ".join(map(str, paths[:2])), lambda: _read_files(paths, progress, signs))
     if memory.recognises(source):
-        return memory.read_object(source)
+        return memory.read_object(source, series=series)
     if datasets.recognises(source):
         return datasets.read_object(source, progress)
     raise DataError(
@@ -94,7 +139,7 @@ def _read_files(paths: list[Path], progress: Progress, signs: Signs) -> Raw:
     return shards.read_files(paths, progress, signs)
 
 
-def _read_path(source: str, labelled: bool, progress: Progress, signs: Signs) -> Raw:
+def _read_path(source: str, labelled: bool, progress: Progress, signs: Signs, series: bool) -> Raw:
     if not source.strip():
         raise DataError(f"The data is an empty path: give {_formats()}, or a built-in name.")
     path = Path(source).expanduser()
@@ -105,11 +150,13 @@ def _read_path(source: str, labelled: bool, progress: Progress, signs: Signs) ->
         return _checked(source, lambda: _read_name(source))
     if not (path.is_file() or path.is_dir()):
         raise DataError(f"{source} is neither a file nor a folder: give one that is.")
-    raw = _checked(
-        source,
-        lambda: _format(path).read(path, labelled=labelled, progress=progress, signs=signs),
-    )
-    return replace(raw, source=source)
+
+    def reading() -> Raw:
+        found = _format(path)
+        read_file = found.read_series if series and found.read_series else found.read
+        return read_file(path, labelled=labelled, progress=progress, signs=signs)
+
+    return replace(_checked(source, reading), source=source)
 
 
 def _checked(source: str, reading: Callable[[], Raw]) -> Raw:

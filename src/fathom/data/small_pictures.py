@@ -41,7 +41,7 @@ def small_pictures(
     where `go_on(done)`, which is asked now and then, says no.
     """
     if not isinstance(column, pd.Series):
-        return _of_blocks(column, progress, go_on)
+        return _of_blocks(np.asarray(column), progress, go_on)
     if not digest:
         return _of_files(column, progress, go_on)
     key = cache.key_of(f"{digest} small", names_of(column), _FORM)

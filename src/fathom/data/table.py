@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-Column = pd.Series | np.ndarray
-"""A Series of scalars (or of picture paths), or an array whose first axis are the rows."""
+from fathom.core.ragged import Ragged
+
+Column = pd.Series | np.ndarray | Ragged
+"""A Series of scalars (or of picture paths), an array whose first axis are the rows, or series:
+a Ragged array (length, channels) of floats, NaN where a value is missing.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,5 +74,7 @@ class Table:
 def _take(column: Column, positions: np.ndarray[Any, Any]) -> Column:
     if isinstance(column, pd.Series):
         return column.iloc[positions].reset_index(drop=True)
+    if isinstance(column, Ragged):
+        return column.take(positions)
     taken: np.ndarray = column[positions]
     return taken

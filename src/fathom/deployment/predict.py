@@ -18,6 +18,7 @@ from fathom.core.files import write_atomic
 from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import ImageStatistics, Schema
+from fathom.data import cells
 from fathom.data.encode import MISSING_CODE, Encoded, encode
 from fathom.data.raw import Problem, Raw
 from fathom.data.read import read_rows
@@ -129,6 +130,9 @@ def _answer(prediction: Prediction, unreadable: list[int]) -> pd.DataFrame:
 
 def _places(raw: Raw, schema: Schema) -> tuple[str, list[str] | list[int]]:
     """The first column: file names for a folder of pictures, 1-based row numbers for all else."""
+    if schema.series_reading is not None:
+        id = schema.series_reading.id
+        return id, [str(text) for text in cells.texts(cells.scalars(raw.table, id))]
     of_files = [f.name for f in schema.of_kind("image") if isinstance(raw.table[f.name], pd.Series)]
     if any(raw.kinds.get(name) == "image" for name in of_files):
         # A name that is no UTF-8 must not spoil the whole file.

@@ -21,17 +21,20 @@ from fathom.core.errors import ArtefactError, FathomError
 from fathom.core.output import OutputSpec
 from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
+from fathom.core.ragged import Ragged
 from fathom.core.schema import (
     CategoryStatistics,
     Field,
     ImageStatistics,
     NumberStatistics,
     Schema,
+    SeriesStatistics,
     Statistics,
     TextStatistics,
     TimeStatistics,
 )
 from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.series import series_fit
 from fathom.data.table import Column, Table
 from fathom.data.texts import tokenizer_fits
 from fathom.deployment.manifest import WAY_OUT
@@ -46,6 +49,7 @@ STATISTICS: Mapping[str, type[Statistics]] = {
     "time": TimeStatistics,
     "image": ImageStatistics,
     "text": TextStatistics,
+    "series": SeriesStatistics,
 }
 # What code raises that meets values which it never writes itself.
 UNFIT = (
@@ -81,6 +85,8 @@ def _fits(field: Field) -> bool:
         return all(1 <= side <= LARGEST_SIDE for side in sides) and channels in ({1}, {3})
     if isinstance(statistics, TextStatistics):
         return tokenizer_fits(statistics)
+    if isinstance(statistics, SeriesStatistics):
+        return series_fit(statistics)
     if isinstance(statistics, NumberStatistics | TimeStatistics):
         return statistics.scale > 0
     return True
@@ -209,4 +215,7 @@ def _unknown(field: Field) -> Column:
     if isinstance(field.statistics, ImageStatistics):
         s = field.statistics
         return np.zeros((1, s.height, s.width, s.channels), dtype=np.uint8)
+    if isinstance(field.statistics, SeriesStatistics):
+        channels = field.statistics.channels
+        return Ragged.of([np.empty((0, channels))], np.nan, np.float64, channels)
     return pd.Series([None], dtype=object)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fathom.core.examples import Examples
+from fathom.core.ragged import Ragged
 from fathom.data.data_uri import data_uri
 from fathom.evidence.subject import Subject
 
@@ -35,6 +36,10 @@ def row_of(subject: Subject, examples: Examples, position: int) -> dict[str, str
 
 def text_of(column: Any, row: int) -> str:
     """A cell in few characters."""
+    if isinstance(column, Ragged):
+        steps = column.row(row)
+        first = ", ".join(f"{number:.3g}" for number in steps[:5, 0]) if len(steps) else "nothing"
+        return f"{len(steps)} steps: {first}{' …' if len(steps) > 5 else ''}"
     value: Any = column.iloc[row] if isinstance(column, pd.Series) else column[row]
     if np.ndim(value) == 0 and pd.isna(value):
         return "missing"

@@ -18,6 +18,7 @@ TITLES = {
     "picture_boosting": "gradient boosting on picture features",
     "texts": "the linear model on words",
     "text_boosting": "gradient boosting on columns and texts",
+    "series": "the linear model on random convolutions",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -27,6 +28,7 @@ STRENGTHS = {
     "pictures": "being simpler and cheaper to fit",
     "texts": "being simpler and cheaper, and its weights can be read",
     "text_boosting": "being simpler and cheaper to fit",
+    "series": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
 }

@@ -14,6 +14,7 @@ from fathom.networks.mixed import MixedSpec, family_of
 from fathom.networks.mlp import MlpSpec
 from fathom.networks.names import called, may_mean
 from fathom.networks.recurrent import RecurrentSpec
+from fathom.networks.series_convnet import SeriesConvnetSpec
 from fathom.networks.tabm import TabmSpec
 from fathom.networks.text_convnet import TextConvnetSpec
 from fathom.networks.transformer import TransformerSpec
@@ -27,6 +28,7 @@ NetworkSpec = (
     | RecurrentSpec
     | TransformerSpec
     | TextConvnetSpec
+    | SeriesConvnetSpec
     | MixedSpec
 )
 """Everything that a plan's `network` section can be; `family` tells which."""
@@ -64,6 +66,7 @@ __all__ = [
     "NetworkSpec",
     "Reasons",
     "RecurrentSpec",
+    "SeriesConvnetSpec",
     "TabmSpec",
     "TextConvnetSpec",
     "TransformerSpec",

@@ -22,9 +22,8 @@ from fathom.core.blocks import (
     InputSpec,
     NumbersBlock,
     SequenceBlock,
-    TextBlock,
 )
-from fathom.networks.fronts import FRONTS
+from fathom.networks.fronts import FRONTS, front_size
 from fathom.networks.steps import PoolSteps
 
 NumberEmbeddingName = Literal["linear", "piecewise", "periodic"]
@@ -221,7 +220,7 @@ def features_size(inputs: InputSpec, embed_dim: int) -> tuple[int, int]:
             continue
         if isinstance(block, SequenceBlock):
             features += 2 * STEP_DIM * embed_dim
-            weights += STEP_DIM * embed_dim * (block.size if isinstance(block, TextBlock) else 1)
+            weights += front_size(block, STEP_DIM * embed_dim)
             continue
         features += len(block.names) * max(embed_dim, 2)
         if isinstance(block, CategoriesBlock):

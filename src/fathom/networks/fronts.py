@@ -11,11 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fathom.core.blocks import PADDING_TOKEN, InputSpec, SequenceBlock, TextBlock
+from fathom.core.blocks import (
+    PADDING_TOKEN,
+    InputSpec,
+    SequenceBlock,
+    SeriesBlock,
+    TextBlock,
+)
 from fathom.core.errors import PlanError
 from fathom.networks.steps import Steps
 
 EMBEDDING_STD = 0.1
+SERIES_STEPS = 256  # at most about so many flow out of the front of a series
 
 
 class TextFront(nn.Module):
@@ -33,7 +40,58 @@ class TextFront(nn.Module):
         return Steps(self.embedding(codes), codes != PADDING_TOKEN)
 
 
-FRONTS: dict[type[Any], Callable[[Any, int], nn.Module]] = {TextBlock: TextFront}
+class SeriesFront(nn.Module):
+    """Series (B, L, channels) to steps by a convolution; of long ones each step sees a patch.
+
+    A missing value counts as 0, the mean of its channel; where values were missing in training,
+    whether they are there is seen beside them. A patch is `stride` steps and some on either side
+    (Nie et al. 2023, arXiv 2211.14730).
+    """
+
+    def __init__(self, block: SeriesBlock, width: int, most: int = SERIES_STEPS) -> None:
+        super().__init__()
+        self.gaps = block.gaps
+        self.stride = series_stride(block, most)
+        self.convolution = nn.Conv1d(
+            block.channels * (2 if block.gaps else 1),
+            width,
+            2 * self.stride + 1,
+            stride=self.stride,
+            padding=self.stride,
+        )
+
+    def forward(self, series: Tensor) -> Steps:
+        """Steps (B, about L / stride, width)."""
+        there = ~series.isnan()
+        # A step belongs to a series up to the last that has a value, and the first always does.
+        mask = there.any(dim=2).flip(1).cummax(dim=1).values.flip(1)
+        mask[:, 0] = True
+        values = series.nan_to_num()
+        if self.gaps:
+            values = torch.cat([values, there.to(values.dtype)], dim=2)
+        patches: Tensor = self.convolution(values.transpose(1, 2))
+        return Steps(patches.transpose(1, 2), mask[:, :: self.stride])
+
+
+def series_stride(block: SeriesBlock, most: int = SERIES_STEPS) -> int:
+    """How many steps of a series a patch stands for, so that there are about `most` patches."""
+    return -(-block.length // most)
+
+
+def front_size(block: SequenceBlock, width: int) -> int:
+    """How many weights the front of a sequence has, without biases."""
+    if isinstance(block, TextBlock):
+        return block.size * width
+    if isinstance(block, SeriesBlock):
+        channels = block.channels * (2 if block.gaps else 1)
+        return channels * (2 * series_stride(block) + 1) * width
+    return 0
+
+
+FRONTS: dict[type[Any], Callable[[Any, int], nn.Module]] = {
+    TextBlock: TextFront,
+    SeriesBlock: SeriesFront,
+}
 """Type of a block to what builds its front from the block and the width of a step."""
 
 

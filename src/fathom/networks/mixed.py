@@ -31,12 +31,15 @@ from fathom.networks.family import (
 from fathom.networks.mlp import Block as Layer
 from fathom.networks.mlp import MlpSpec
 from fathom.networks.recurrent import RecurrentSpec
+from fathom.networks.series_convnet import SeriesConvnetSpec
 from fathom.networks.text_convnet import TextConvnetSpec
 from fathom.networks.transformer import TransformerSpec
 from fathom.networks.vit import VitSpec
 
 SCALARS = "numbers and categories"
-FieldSpec = ConvnetSpec | VitSpec | RecurrentSpec | TransformerSpec | TextConvnetSpec
+FieldSpec = (
+    ConvnetSpec | VitSpec | RecurrentSpec | TransformerSpec | TextConvnetSpec | SeriesConvnetSpec
+)
 MANY = 20_000
 """Training examples from which on the default trunk is twice as wide."""
 
@@ -178,7 +181,7 @@ def family_of(block: Block) -> str:
     if isinstance(block, TextBlock):
         return "text_convnet"
     if isinstance(block, SeriesBlock):
-        return "recurrent"
+        return "series_convnet"
     return "transformer"
 
 

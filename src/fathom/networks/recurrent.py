@@ -14,7 +14,7 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from fathom.core.blocks import InputSpec, TextBlock
+from fathom.core.blocks import InputSpec
 from fathom.core.output import OutputSpec
 from fathom.networks.family import (
     FAMILIES,
@@ -29,7 +29,7 @@ from fathom.networks.family import (
     check_fraction,
     check_weights,
 )
-from fathom.networks.fronts import Front, one_sequence, the_sequence
+from fathom.networks.fronts import Front, front_size, one_sequence, the_sequence
 from fathom.networks.steps import PoolSteps, Steps
 
 CellName = Literal["simple", "lstm", "gru"]
@@ -164,7 +164,7 @@ class Recurrent(Network):
 def _check_size(spec: RecurrentSpec, inputs: InputSpec, output: OutputSpec) -> None:
     _, block = the_sequence(inputs, "recurrent")
     count = 2 * spec.width * output.size
-    count += block.size * spec.embed_dim if isinstance(block, TextBlock) else 0
+    count += front_size(block, spec.embed_dim)
     befores = [spec.embed_dim, *[spec.width] * (spec.depth - 1)]
     count += sum(GATES[spec.cell] * spec.width * (before + spec.width) for before in befores)
     check_weights(count, "network.width, network.embed_dim or network.depth")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from torch import Tensor, nn
 
-from fathom.core.blocks import InputSpec, TextBlock
+from fathom.core.blocks import InputSpec
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
 from fathom.networks.attention import EXPANSION, Block
@@ -25,7 +25,7 @@ from fathom.networks.family import (
     check_fraction,
     check_weights,
 )
-from fathom.networks.fronts import Front, one_sequence, the_sequence
+from fathom.networks.fronts import Front, front_size, one_sequence, the_sequence
 from fathom.networks.steps import PoolSteps, Steps
 
 MANY = 50_000
@@ -111,7 +111,7 @@ class Transformer(Network):
 def _check_size(spec: TransformerSpec, inputs: InputSpec, output: OutputSpec) -> None:
     _, block = the_sequence(inputs, "transformer")
     count = spec.depth * (4 + 2 * EXPANSION) * spec.width**2 + 2 * spec.width * output.size
-    count += block.size * spec.width if isinstance(block, TextBlock) else 0
+    count += front_size(block, spec.width)
     check_weights(count, "network.width or network.depth")
 
 

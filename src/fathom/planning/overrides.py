@@ -20,6 +20,8 @@ ALIASES = {
     "weight_decay": "training.optimizer.weight_decay",
     "momentum": "training.optimizer.momentum",
     "image_size": "data.image_size",
+    "series_id": "data.series_id",
+    "series_time": "data.series_time",
 }
 
 # msgspec's words for types, in a user's.

@@ -31,6 +31,7 @@ PLAN_FORMAT = 1
 class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     """What is read, and how its columns are used. `digest` is the content's SHA-256.
 
+    `series_id` and `series_time` are the columns of a long table, a row for each step of a series.
     `near_duplicates`: whether near duplicates were looked for, to keep them on one side of splits.
     """
 
@@ -46,6 +47,8 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     image_size: int | None = None
     rows: int = 0
     digest: str = ""
+    series_id: str | None = None
+    series_time: str | None = None
     near_duplicates: bool = False  # plans that do not state it were written before any were
 
 

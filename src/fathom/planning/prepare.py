@@ -65,7 +65,14 @@ class Prepared:
 def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Raw, Schema]:
     """Read and infer; nothing is learned yet."""
     progress.stage("reading")
-    raw = read(request.source, test=request.test, target=request.target, progress=progress)
+    raw = read(
+        request.source,
+        test=request.test,
+        target=request.target,
+        kinds=request.kinds,
+        series=request.series,
+        progress=progress,
+    )
     folded = fold_labels(raw, request.target, request.task)
     if folded.hint:
         progress.say(folded.hint)

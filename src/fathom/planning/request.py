@@ -13,7 +13,7 @@ from msgspec import Struct
 from fathom import folders
 from fathom.core.errors import PlanError, nearest
 from fathom.core.packages import require
-from fathom.core.schema import Kind, TaskName
+from fathom.core.schema import Kind, SeriesReading, TaskName
 from fathom.planning.early import check_settings
 from fathom.planning.overrides import convert
 from fathom.planning.plan import DataPlan, Plan
@@ -42,6 +42,8 @@ class Request:
     allow_leaks: bool = False
     image_size: int | None = None
     near_duplicates: bool | None = None
+    series_id: str | None = None
+    series_time: str | None = None
     seed: int = 0
     budget_seconds: float | None = None
     steps: int | None = None
@@ -51,6 +53,11 @@ class Request:
     tune: int | None = None
     tune_storage: str | None = None
     folder: Path | None = None
+
+    @property
+    def series(self) -> SeriesReading | None:
+        """How a long table is to be folded, where it is one."""
+        return None if self.series_id is None else SeriesReading(self.series_id, self.series_time)
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +81,8 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     tune: int | None = None
     near_duplicates: bool | None = None
+    series_id: str | None = None
+    series_time: str | None = None
     format_version: int = REQUEST_FORMAT
 
     def differences(self, now: Asked) -> list[str]:
@@ -103,6 +112,8 @@ def asked_of(request: Request, plan_file: Path | None) -> Asked:
         settings=dict(request.settings),
         tune=request.tune,
         near_duplicates=request.near_duplicates,
+        series_id=request.series_id,
+        series_time=request.series_time,
     )
 
 
@@ -125,6 +136,11 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     }
     size = rest.pop("image_size", rest.pop("data.image_size", None))
     near = rest.pop("near_duplicates", rest.pop("data.near_duplicates", None))
+    for key in ("series_id", "series_time"):
+        told = rest.pop(key, rest.pop(f"data.{key}", None))
+        options[key] = convert(told, str | None, f"data.{key}")
+    if options["series_time"] is not None and options["series_id"] is None:
+        raise PlanError("data.series_time says when: say with data.series_id which series, too.")
     if "steps" in rest or "training.steps" in rest:
         options["steps"] = convert(
             rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
@@ -213,6 +229,8 @@ def repeat_request(
         allow_leaks=data.allow_leaks,
         image_size=data.image_size,
         near_duplicates=data.near_duplicates,
+        series_id=data.series_id,
+        series_time=data.series_time,
         seed=plan.seed,
         budget_seconds=plan.budget_seconds,
         device=device,
@@ -244,6 +262,8 @@ def data_plan(
         rows=rows,
         digest=digest,
         near_duplicates=near_duplicates,
+        series_id=request.series_id,
+        series_time=request.series_time,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from fathom.core.ragged import Ragged
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.core.schema import Field, Schema
 from fathom.data import cells
 from fathom.data.audits.words import percent
 from fathom.data.raw import Raw
+from fathom.data.series import without_values
 
 
 def column_records(raw: Raw, schema: Schema) -> list[Record]:
@@ -28,6 +30,8 @@ def column_records(raw: Raw, schema: Schema) -> list[Record]:
 def missing_share(raw: Raw, field: Field) -> float:
     """Share of rows in which an input cannot be used: empty, or no number in a number column."""
     column = raw.table[field.name]
+    if isinstance(column, Ragged):
+        return float(without_values(column).mean())
     if not isinstance(column, pd.Series) or field.kind == "image":
         return 0.0
     if field.kind == "number":
@@ -37,7 +41,7 @@ def missing_share(raw: Raw, field: Field) -> float:
 
 
 def _missing(raw: Raw, schema: Schema) -> Record:
-    if not schema.of_kind("number", "category", "boolean", "time"):
+    if all(field.kind == "image" for field in schema.inputs):
         reason = "The inputs are pictures, which are there or not."
         return not_applicable("data.missing", "data", reason)
     shares = {f.name: missing_share(raw, f) for f in schema.inputs if f.kind != "image"}

@@ -1,5 +1,8 @@
 """NumPy files: .npz with X and y, with x_train, y_train, x_test, y_test, or with a column each.
 
+Inputs (n, channels, time) are series where they are far longer than wide or hold what no pixel is
+(see `memory.is_series`), else pictures (n, height, width).
+
 Also .npy files, X.npy with y.npy beside it, or a folder of them. The names may be spelled as people
 do: train_images and train_labels, X_val, features and target. Nothing pickled is ever opened.
 """
@@ -42,21 +45,38 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() in (".npz", ".npy")
 
 
-def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
-    """Read the arrays of one path. Raises DataError where they are damaged or do not fit."""
+def read_file(
+    path: Path,
+    *,
+    labelled: bool,
+    progress: Progress,
+    signs: Signs | None = None,
+    series: bool = False,
+) -> Raw:
+    """Read the arrays of one path. Raises DataError where they are damaged or do not fit.
+
+    Inputs of three axes are series where `series` says so, else where `memory.is_series` does.
+    """
     if path.is_dir():
         arrays: Arrays = {p.stem: _load_npy(p) for p in visible(path)}
     elif path.suffix.lower() == ".npz":
         arrays = _load_npz(path)
     else:
         arrays = _with_partner(path)
-    raw = _of_arrays(arrays, path, progress)
+    raw = _of_arrays(arrays, path, progress, series)
     if not path.is_dir() and len(arrays) != 2:
         raw = replace(raw, digest=f"sha256:{sha256(path)}")
     return replace(raw, name=memory.run_name(path), source=str(path))
 
 
-def _of_arrays(arrays: Arrays, path: Path, progress: Progress) -> Raw:
+def read_series(
+    path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None
+) -> Raw:
+    """The same where inputs of three axes are known to be series."""
+    return read_file(path, labelled=labelled, progress=progress, signs=signs, series=True)
+
+
+def _of_arrays(arrays: Arrays, path: Path, progress: Progress, series: bool) -> Raw:
     roles = {name: role for name in arrays if (role := _role(name)) is not None}
     pairs: dict[str, dict[str, str]] = {}
     for name, (split, what) in roles.items():
@@ -67,10 +87,13 @@ def _of_arrays(arrays: Arrays, path: Path, progress: Progress) -> Raw:
         pairs[split][what] = name
     whole = all("x" in pair and arrays[pair["x"]].ndim > 1 for pair in pairs.values())
     if not pairs or not whole or (len(pairs) > 1 and "train" not in pairs):
-        return _of_columns(arrays, path)
+        return _of_columns(arrays, path, series)
     if left_out := [name for name in arrays if name not in roles]:
         progress.say(f"{path.name}: {', '.join(left_out)} left out, beside {', '.join(roles)}.")
-    parts = {split: _pair(arrays, pair, path) for split, pair in pairs.items()}
+    first = pairs.get("train") or next(iter(pairs.values()))
+    inputs = arrays[first["x"]]
+    series = series or (inputs.ndim == 3 and memory.is_series(inputs))  # of all splits alike
+    parts = {split: _pair(arrays, pair, path, series) for split, pair in pairs.items()}
     if len(parts) == 1:
         return next(iter(parts.values()))
     raw = parts.pop("train")
@@ -91,20 +114,21 @@ def _role(name: str) -> tuple[str, str] | None:
     return (split[0] if split else "train"), ("x" if rest[0] in INPUTS else "y")
 
 
-def _pair(arrays: Arrays, pair: Mapping[str, str], path: Path) -> Raw:
+def _pair(arrays: Arrays, pair: Mapping[str, str], path: Path, series: bool) -> Raw:
     inputs = _decoded(arrays[pair["x"]])
     try:
         if "y" not in pair:
-            raw = replace(memory.read_object(inputs), target_note=_no_targets(arrays))
+            raw = memory.read_object(inputs, series=series)
+            raw = replace(raw, target_note=_no_targets(arrays))
         else:
-            raw = memory.read_object((inputs, _decoded(arrays[pair["y"]])))
+            raw = memory.read_object((inputs, _decoded(arrays[pair["y"]])), series=series)
     except DataError as error:
         raise DataError(f"{path}, {' and '.join(pair.values())}: {error}") from None
     where = f"{path.name} {pair['x']} row "
     return replace(raw, source=f"{path} ({pair['x']})", where=lambda row: f"{where}{row + 1}")
 
 
-def _of_columns(arrays: Arrays, path: Path) -> Raw:
+def _of_columns(arrays: Arrays, path: Path, series: bool) -> Raw:
     """Each array a column, or several: rows along the first axis."""
     columns: dict[str, Column] = {}
     kinds: dict[str, Kind] = {}
@@ -117,6 +141,9 @@ def _of_columns(arrays: Arrays, path: Path) -> Raw:
             "y_train, x_test and y_test, or arrays of equal length, one for each column."
         )
     for name, array in usable.items():
+        if array.ndim == 3 and (series or memory.is_series(array)):
+            columns[name], kinds[name] = memory.series_of(array), "series"
+            continue
         if array.ndim > 2:
             columns[name], kinds[name] = memory.pictures(array), "image"
             continue

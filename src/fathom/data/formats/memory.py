@@ -13,13 +13,17 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
+from fathom.core.ragged import Ragged
 from fathom.core.schema import Kind
-from fathom.data.formats.nested import LISTS, add_columns, list_columns
+from fathom.data.formats.nested import LISTS, add_columns, list_columns, spread
+from fathom.data.number_lists import cell_of, end_to_end, numbers_of
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
 PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
 CHANNELS = (1, 3, 4)
+SERIES = "series"
+SLENDER = 8  # times as long as wide: no picture is
 
 
 def run_name(path: Path) -> str:
@@ -41,6 +45,15 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     number (see `formats.nested`). `what` names the table in errors. Raises DataError for columns
     named twice and for columns that hold other objects.
     """
+    columns: dict[str, Any] = {}
+    for name, column in tidy_columns(frame, what).items():
+        found = spread(name, column) if isinstance(column, Ragged) else {name: column}
+        add_columns(columns, found, what)
+    return pd.DataFrame(columns, index=range(len(frame)))
+
+
+def tidy_columns(frame: pd.DataFrame, what: str) -> dict[str, Any]:
+    """The same as columns of a table, in which lists of numbers are still end to end."""
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -53,7 +66,7 @@ def tidy(frame: pd.DataFrame, what: str) -> pd.DataFrame:
         column = frame.iloc[:, i].reset_index(drop=True)
         found = _tidy_lists(column, name, what) or {name: _tidy_column(column, name, what)}
         add_columns(columns, found, what)
-    return pd.DataFrame(columns, index=range(len(frame)))
+    return columns
 
 
 def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
@@ -63,15 +76,20 @@ def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
     nested = (*LISTS, dict, np.ndarray)
     if not any(issubclass(kind, nested) for kind in set(map(type, column))):
         return {}
-    values = [v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in column]
+    missing = column.isna()
+    cells = [None if gap else value for value, gap in zip(column, missing, strict=True)]
+    if all(isinstance(cell, np.ndarray) or cell is None for cell in cells):
+        numbers = numbers_of(cells)
+        if numbers is not None and numbers.lengths.max() > 1:
+            return {name: numbers}
+    values = [v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in cells]
     other = [isinstance(value, dict | np.ndarray) for value in values]
     if any(other):
         raise DataError(
             f"Column {name!r} of {what} holds nested values in row {other.index(True) + 1}: "
             "spread them over columns of their own."
         )
-    missing = column.isna()
-    return list_columns(name, [None if gap else v for v, gap in zip(values, missing, strict=True)])
+    return list_columns(name, values)
 
 
 def _tidy_column(column: Any, name: str, what: str) -> Any:
@@ -137,10 +155,13 @@ def recognises(source: object) -> bool:
     return isinstance(source, pd.DataFrame | np.ndarray) or pair
 
 
-def read_object(source: Any) -> Raw:
-    """Read a DataFrame, an array of inputs, or a pair (inputs, targets)."""
+def read_object(source: Any, *, series: bool = False) -> Raw:
+    """Read a DataFrame, an array of inputs, or a pair (inputs, targets).
+
+    Arrays of three axes are series where `series` says so, else where `is_series` does.
+    """
     inputs, targets = source if isinstance(source, tuple) else (source, None)
-    columns, kinds = _inputs(inputs)
+    columns, kinds = _inputs(inputs, series)
     target: str | tuple[str, ...] | None = None
     if targets is not None:
         frame = _targets(targets, len(next(iter(columns.values()), ())))
@@ -161,23 +182,33 @@ def table_digest(table: Table) -> str:
     state = sha256()
     for name, column in table.columns.items():
         state.update(f"{name}\0{column.dtype}\0{column.shape}\0".encode())
-        if isinstance(column, pd.Series):
+        if isinstance(column, Ragged):
+            state.update(column.lengths.tobytes())
+            for row in range(len(column)):
+                state.update(np.ascontiguousarray(column.row(row)).data)
+        elif isinstance(column, pd.Series):
             state.update(pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
         else:
             state.update(np.ascontiguousarray(column).data)
     return state.hexdigest()
 
 
-def _inputs(inputs: Any) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
+def _inputs(inputs: Any, series: bool) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
     if isinstance(inputs, pd.DataFrame):
-        return Table.from_frame(tidy(inputs, "The DataFrame")).columns, {}
+        return tidy_columns(inputs, "The DataFrame"), {}
+    uneven = _uneven(inputs)
+    if uneven is not None:
+        return {SERIES: uneven}, {SERIES: "series"}
     array = np.asarray(inputs)
+    if array.ndim == 3 and (series or is_series(array)):
+        return {SERIES: series_of(array)}, {SERIES: "series"}
     if array.ndim in (3, 4):
         return {"image": pictures(array)}, {"image": "image"}
     if array.ndim != 2:
         raise DataError(
-            f"The inputs have the shape {array.shape}: give rows × columns, or pictures as "
-            "n × height × width or n × height × width × channels."
+            f"The inputs have the shape {array.shape}: give rows × columns, pictures as "
+            "n × height × width or n × height × width × channels, or series as "
+            "n × channels × time."
         )
     frame = pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
     return Table.from_frame(tidy(frame, "The array")).columns, {}
@@ -226,6 +257,55 @@ def _are_sets(targets: Any) -> bool:
     return not all(value in (0, 1) for row in targets for value in row)
 
 
+def _uneven(inputs: Any) -> Ragged | None:
+    """Series of a list of arrays, (time,) or (channels, time), of uneven length; else None."""
+    if not isinstance(inputs, list) or not inputs:
+        return None
+    if not all(isinstance(item, np.ndarray) for item in inputs):
+        return None
+    if len({item.shape for item in inputs}) == 1:
+        return None
+    cells = [cell_of(item) for item in inputs]
+    for row, cell in enumerate(cells):
+        if cell is None:
+            raise DataError(
+                f"Row {row + 1} of the inputs has the shape {inputs[row].shape} and type "
+                f"{inputs[row].dtype}: give each series as numbers, (time,) or channels × time."
+            )
+    found = end_to_end(cells, whole=True)
+    if found is None:
+        raise DataError("The series have unequal numbers of channels: give each channels × time.")
+    return found
+
+
+def is_series(array: Array) -> bool:
+    """Whether an array of three axes holds series (n, channels, time) and no pictures.
+
+    Where it is far longer than wide, whatever its values; and where it is no square and some values
+    are no pixels because they lie below zero or are missing. All else are pictures, n × height ×
+    width.
+    """
+    if not (np.issubdtype(array.dtype, np.number) and array.size) or np.iscomplexobj(array):
+        return False
+    if array.shape[2] >= SLENDER * array.shape[1]:
+        return True
+    return array.shape[1] != array.shape[2] and not bool((array >= 0).all())
+
+
+def series_of(array: Array) -> Ragged:
+    """Series (n, channels, time) as rows (steps, channels); NaN at an end is none of its steps."""
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise DataError(f"Series of the type {array.dtype} hold no numbers: convert them first.")
+    kept = array.dtype if np.issubdtype(array.dtype, np.floating) else np.float64
+    values = array.transpose(0, 2, 1).astype(kept)
+    values[~np.isfinite(values)] = np.nan
+    there = ~np.isnan(values).all(axis=2)
+    lengths = np.where(there.any(axis=1), there.shape[1] - there[:, ::-1].argmax(axis=1), 0)
+    count, steps, channels = values.shape
+    starts = np.arange(count, dtype=np.int64) * steps
+    return Ragged(values.reshape(-1, channels), starts, lengths.astype(np.int64), np.nan)
+
+
 def pictures(array: Array) -> Array:
     """Pictures as uint8, (n, H, W) or (n, H, W, C) with C 1, 3 or 4.
 
@@ -254,6 +334,7 @@ def pictures(array: Array) -> Array:
     if not (low >= 0 and high <= most):
         raise DataError(
             f"Pixels of the type {array.dtype} must lie between 0 and {most}; these lie between "
-            f"{low:g} and {high:g}: give integers from 0 to 255, or floats from 0 to 1."
+            f"{low:g} and {high:g}: give integers from 0 to 255, or floats from 0 to 1; or say "
+            "that arrays n × channels × time are series with --set data.kinds.series=series."
         )
     return np.ascontiguousarray(np.rint(array * (255.0 / most)).astype(np.uint8))

@@ -1,8 +1,9 @@
 """Nested values: objects in objects become columns with dotted names, lists become one cell.
 
 A list stays one value of its row, written as a JSON list in its own order, '["red", "blue"]',
-whether it comes from a file or lies in memory. Lists of as many fractional numbers in every row are
-a vector, and get a column for each number.
+whether it comes from a file or lies in memory. Lists of numbers of which some are fractions stay
+numbers, end to end, until all is read: then they are series, or a column for each number (see
+`data.series_columns`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.lists import json_list
+from fathom.core.ragged import Ragged
 from fathom.core.tree import leaves
+from fathom.data.number_lists import numbers_of
 
 MAXIMUM_COLUMNS = 20_000
 LONGEST_VECTOR = 4096
@@ -37,31 +40,33 @@ def flatten(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def list_columns(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Columns for lists (None where missing): one of JSON texts, or one for each number.
+    """A column of lists (None where missing): numbers end to end, or JSON texts.
 
     A value alone stands for a list of it.
     """
-    values = [v if v is None or isinstance(v, LISTS) else [v] for v in values]
-    lengths = {len(value) for value in values if value is not None}
-    if len(lengths) == 1 and 1 < next(iter(lengths)) <= LONGEST_VECTOR and _fractional(values):
-        empty = [None] * next(iter(lengths))
-        matrix = np.array([empty if v is None else v for v in values], dtype=np.float64)
-        return {f"{name}.{i}": pd.Series(matrix[:, i].copy()) for i in range(matrix.shape[1])}
+    values = [v if v is None or isinstance(v, (*LISTS, np.ndarray)) else [v] for v in values]
+    numbers = numbers_of(values)
+    if numbers is not None and numbers.lengths.max() > 1:
+        return {name: numbers}
     texts = [None if v is None else json_list(v) for v in values]
     return {name: pd.Series(texts, dtype="str")}
 
 
-def _fractional(values: Sequence[Any]) -> bool:
-    """Whether all is numbers, and some are fractions: whole ones may be names of things."""
-    fraction = False
-    for value in values:
-        if isinstance(value, set | frozenset):
-            return False
-        for item in value or ():
-            if not isinstance(item, int | float | None) or isinstance(item, bool):
-                return False
-            fraction = fraction or (isinstance(item, float) and not item.is_integer())
-    return fraction
+def is_vector(numbers: Ragged) -> bool:
+    """Whether lists of numbers can be a column each: not too long, and as many in every row."""
+    lengths = np.unique(numbers.lengths[numbers.lengths > 0])
+    return len(lengths) == 1 and lengths[0] <= LONGEST_VECTOR and numbers.values.shape[1] == 1
+
+
+def spread(name: str, numbers: Ragged) -> dict[str, Any]:
+    """Lists of numbers that are no series: a column for each number, else one of JSON texts."""
+    if not is_vector(numbers):
+        rows = [numbers.row(i).T.tolist() for i in range(len(numbers))]
+        rows = [row[0] if len(row) == 1 else row for row in rows]
+        texts = [json_list(row) if row else None for row in rows]
+        return {name: pd.Series(texts, dtype="str")}
+    matrix = numbers[:][:, :, 0]
+    return {f"{name}.{i}": pd.Series(matrix[:, i].copy()) for i in range(matrix.shape[1])}
 
 
 def add_columns(columns: dict[str, Any], found: Mapping[str, Any], what: str) -> None:

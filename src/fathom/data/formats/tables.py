@@ -27,11 +27,15 @@ class ReadFile(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: whether it reads a path, how, and how a list of formats for people names it."""
+    """A format: whether it reads a path, how, and how a list of formats for people names it.
+
+    `read_series` reads what could be something else, too, where it is known to be series.
+    """
 
     recognises: Callable[[Path], bool]
     read: ReadFile
     says: str
+    read_series: ReadFile | None = None
 
 
 TABLES: Registry[Format] = Registry("format of tables")
