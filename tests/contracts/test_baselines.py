@@ -364,7 +364,7 @@ def test_a_temperature_must_be_above_zero():
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
-    kind = {"texts": "texts", "text_boosting": "notes"}.get(name, "mixed")
+    kind = {"texts": "texts", "text_boosting": "notes", "series": "waves"}.get(name, "mixed")
     examples, schema, task = make(f"{kind} classification 3")
     train = examples.take(examples.targets != 1)
     baseline = fit_baseline(
