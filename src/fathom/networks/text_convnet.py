@@ -43,17 +43,18 @@ class TextConvnetSpec(
     forbid_unknown_fields=True,
     kw_only=True,
 ):
-    """`depth` residual convolutions over vectors of `width` numbers, one for each token.
+    """`depth` residual convolutions over vectors of `width` numbers, one for each token; 0 for
+    none, which leaves the embeddings pooled.
 
     Runs of 2 to `ngrams` tokens have vectors too, in `buckets` places that they share by chance; 1
-    is for none. `dropout` acts on the embeddings and before the head. Raises PlanError for values
-    that make no network.
+    is for none. `dropout` acts on the embeddings and before the head; while training a token is
+    hidden with the chance `token_dropout`. Raises PlanError for values that make no network.
     """
 
     width: int = 128
-    depth: int = 1
+    depth: int = 0
     ngrams: int = 2
-    buckets: int = 2**15
+    buckets: int = 2**14
     dropout: float = 0.3
     token_dropout: float = 0.0
 
@@ -161,8 +162,13 @@ def default_spec(
 ) -> tuple[TextConvnetSpec, Reasons]:
     """What suits one column of text and `rows` training examples, and why."""
     the_sequence(inputs, "text_convnet")
-    width = 256 if rows >= MANY else 128
-    return TextConvnetSpec(width=width), {
+    many = rows >= MANY
+    width = 256 if many else 128
+    spec = TextConvnetSpec(width=width, depth=int(many), buckets=2**16 if many else 2**14)
+    return spec, {
+        "depth": "Convolutions may pay where there are many texts."
+        if many
+        else "Without convolutions: of few texts they learned what holds for these alone.",
         "width": f"{width} numbers a token suit {rows:,} training examples.",
         "ngrams": "Pairs of tokens often tell what neither of them does.",
     }

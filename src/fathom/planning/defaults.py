@@ -9,7 +9,7 @@ import numpy as np
 
 from fathom.core.blocks import ImageBlock, InputSpec
 from fathom.data.augment import AugmentSpec
-from fathom.networks import FAMILIES, NetworkSpec, Reasons, TabmSpec, default_spec
+from fathom.networks import FAMILIES, NetworkSpec, Reasons, TabmSpec, TextConvnetSpec, default_spec
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
@@ -33,6 +33,8 @@ SEQUENCES_OPTIMIZERS = {
     "adam": OptimizerSpec(name="adam", learning_rate=0.003, weight_decay=0.0),
     "sgd": OptimizerSpec(name="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.0001),
 }
+# Vectors of tokens that are pooled and no more take longer steps (Banking77, see LOG.md).
+POOLED_TEXT_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.01)
 TABLES_OPTIMIZERS = {
     "muon": OptimizerSpec(name="muon", learning_rate=0.002),
     "adamw": OptimizerSpec(name="adamw", learning_rate=0.002),
@@ -89,7 +91,7 @@ def defaults_for(
         batch_size=batch_size,
         optimizer=_optimizer(optimizer, inputs, network),
         schedule="linear",
-        clip_norm=0.0 if pictures else 1.0,
+        clip_norm=0.0 if pictures and not inputs.sequences else 1.0,
         weight_averaging=0.0 if pictures else 0.995,
         precision="bfloat16" if pictures and has_fast_bfloat16(device) else "float32",
         channels_last=pictures,
@@ -117,6 +119,8 @@ def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> Opt
     """The user's optimizer or the one that suits the network, with constants that suit the data."""
     if name is None and isinstance(network, TabmSpec):
         return MEMBERS_OPTIMIZER
+    if name is None and isinstance(network, TextConvnetSpec) and network.depth == 0:
+        return POOLED_TEXT_OPTIMIZER
     if inputs.sequences:
         return SEQUENCES_OPTIMIZERS[name or "adamw"]
     return (PICTURES_OPTIMIZERS if inputs.images else TABLES_OPTIMIZERS)[name or "muon"]
