@@ -83,14 +83,14 @@ def race(
     entrants = [own, *(_entrant(d, plan, what, seconds) for d in field[1:])]
     entrants, part, rounds = _course(entrants, seconds)
     if not part:
-        why = "There was no time to try others on validation; this one was best on other tables."
+        why = "There was no time to try others on validation; this one was best on other data."
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
     progress.stage("trying networks")
     scores = _scores(entrants, part, rounds, Budget(_allowed(entrants, seconds)), progress)
     if not len(scores):
         why = (
             "Others were to be tried on validation, but steps took longer than measured and not "
-            "all of the trials came to their end; this one was best on other tables."
+            "all of the trials came to their end; this one was best on other data."
         )
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
     metric = own.what.selection_metric
