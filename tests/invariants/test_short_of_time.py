@@ -9,6 +9,7 @@ import pytest
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
+from fathom.networks import ConvnetSpec, MixedSpec, TextConvnetSpec
 from fathom.planning import resolve as resolving
 from fathom.planning.draft import make_draft
 from fathom.planning.prepare import Prepared, prepare
@@ -16,7 +17,7 @@ from fathom.planning.probe import Speed
 from fathom.planning.request import Request, make_request
 from fathom.planning.resolve import EVIDENCE_SHARE, Resolving, resolve, supervised
 from fathom.planning.rivals import NO_RIVALS
-from fathom.planning.slim import slimmed
+from fathom.planning.slim import _slim, slimmed
 
 FAST = Speed(step_seconds=1e-3, predict_seconds=1e-6, unsteady=False)
 
@@ -53,6 +54,19 @@ def widths_after(seconds: float, settings: dict[str, object]) -> tuple[int, ...]
 )
 def test_half_the_channels_where_time_allows_few_steps(seconds, settings, expected):
     assert widths_after(seconds, settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("fixed", "expected"),
+    [((), (16, 32)), (("network.fields.photo.widths",), (32, 64)), (("network.width",), (16, 32))],
+)
+def test_pictures_beside_other_columns_have_half_the_channels_too(fixed, expected):
+    request, prepared = prepared_for("digits")
+    fields = {"photo": ConvnetSpec(widths=(32, 64)), "note": TextConvnetSpec(width=64)}
+    draft = replace(make_draft(request, prepared), fixed=frozenset(fixed))
+    slim = _slim(MixedSpec(fields=fields), draft)
+    assert slim.fields["photo"].widths == expected
+    assert slim.fields["note"] == fields["note"]
 
 
 @pytest.mark.parametrize(("tune", "expected"), [(None, (16, 32)), (5, (32, 64))])

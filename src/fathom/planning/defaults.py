@@ -121,7 +121,7 @@ def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> Opt
         return MEMBERS_OPTIMIZER
     if name is None and isinstance(network, TextConvnetSpec) and network.depth == 0:
         return POOLED_TEXT_OPTIMIZER
-    if inputs.sequences:
+    if inputs.sequences and not inputs.images:  # beside pictures what they need counts most
         return SEQUENCES_OPTIMIZERS[name or "adamw"]
     return (PICTURES_OPTIMIZERS if inputs.images else TABLES_OPTIMIZERS)[name or "muon"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from msgspec.structs import replace as changed
 
-from fathom.networks import ConvnetSpec
+from fathom.networks import ConvnetSpec, MixedSpec, NetworkSpec
 from fathom.planning.draft import Draft
 from fathom.planning.plan import Plan
 from fathom.planning.probe import Speed, speed_of
@@ -28,9 +28,7 @@ def slimmed(
     could hold.
     """
     network, training = plan.network, plan.training
-    if not isinstance(network, ConvnetSpec) or "network.widths" in draft.fixed:
-        return plan, speed
-    slim = changed(network, widths=tuple(_half(width) for width in network.widths))
+    slim = _slim(network, draft)
     steps = max(0.0, seconds) / speed.step_seconds
     if "training.steps" in draft.fixed:
         steps = min(steps, training.steps)
@@ -41,10 +39,36 @@ def slimmed(
     measured = speed_of(eager, seconds=TIMING_SECONDS)
     why = (
         "Half the channels that these pictures would get with more time, which was enough for "
-        f"{passes:.1f} passes with {list(network.widths)}: a step takes "
+        f"{passes:.1f} passes with {_told(network)}: a step takes "
         f"{1000 * measured.step_seconds:.1f} ms instead of {1000 * speed.step_seconds:.1f}."
     )
-    return changed(plan, network=slim, why=plan.why | {"network.widths": why}), measured
+    key = "network.widths" if isinstance(network, ConvnetSpec) else "network.fields"
+    return changed(plan, network=slim, why=plan.why | {key: why}), measured
+
+
+def _slim(network: NetworkSpec, draft: Draft) -> NetworkSpec:
+    """The network with half the channels in its convnets of pictures, but for what was fixed."""
+    if isinstance(network, ConvnetSpec) and "network.widths" not in draft.fixed:
+        return _halved(network)
+    if not isinstance(network, MixedSpec):
+        return network
+    fields = {
+        name: _halved(spec)
+        if isinstance(spec, ConvnetSpec) and f"network.fields.{name}.widths" not in draft.fixed
+        else spec
+        for name, spec in network.fields.items()
+    }
+    return changed(network, fields=fields)
+
+
+def _halved(network: ConvnetSpec) -> ConvnetSpec:
+    return changed(network, widths=tuple(_half(width) for width in network.widths))
+
+
+def _told(network: NetworkSpec) -> str:
+    fields = network.fields.values() if isinstance(network, MixedSpec) else [network]
+    widths = [list(spec.widths) for spec in fields if isinstance(spec, ConvnetSpec)]
+    return " and ".join(map(str, widths))
 
 
 def _half(channels: int) -> int:
