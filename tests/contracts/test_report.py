@@ -36,6 +36,8 @@ KINDS = (
     "walkthrough",
     "examples",
     "pictures",
+    "attention",
+    "channels",
     "depth",
     "heatmap",
 )

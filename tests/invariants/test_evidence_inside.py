@@ -20,7 +20,7 @@ from fathom.evidence.anatomy import dead_units, saturated_share
 from fathom.evidence.drawing import data_uri
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
-from fathom.evidence.units import WEIGHTED, pick_unit, term_names
+from fathom.evidence.units import WEIGHTED, pick_unit, term_names, values_after
 from fathom.evidence.updates import gradient_curves, gradients_record, update_curves
 from fathom.evidence.walkthrough import choose, one_step
 
@@ -130,13 +130,15 @@ def test_the_walkthrough_computes_what_the_network_computes(name: str) -> None:
     first.output.retain_grad()
     loss.backward()
     unit = pick_unit(first)
-    # The terms and the bias are the sum that the layer itself gave.
-    assert unit.total == pytest.approx(float(first.output[unit.position].detach()), abs=1e-4)
+    # The terms and the bias are the sum that the layer itself gave; a cell says what becomes of it.
+    given = float(first.output[unit.position].detach())
+    made = values_after(first, calls, unit)[-1][1] if unit.kind == "cell" else unit.total
+    assert made == pytest.approx(given, abs=1e-4)
     # The gradient of the weight is the slope of the loss along that weight.
     names = term_names(subject, network, example, first, unit)
     assert next(iter(names)) == unit.largest
-    weight: Any = first.module.weight
-    place = (unit.index, *np.unravel_index(unit.largest, tuple(weight.shape[1:])))
+    weight: Any = getattr(first.module, unit.parameter)
+    place = unit.at
     nudge = 1e-3
     with torch.no_grad():
         old = float(weight[place])

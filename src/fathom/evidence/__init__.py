@@ -11,12 +11,15 @@ from fathom.core.progress import Progress, Silent
 from fathom.core.record import Record
 from fathom.evidence import (
     anatomy,
+    attention,
     calibration,
+    channels,
     comparison,
     cost,
     depth,
     fields,
     gap,
+    memory,
     performance,
     training,
     walkthrough,
@@ -36,6 +39,9 @@ KINDS = (
     anatomy,
     walkthrough,
     depth,
+    channels,
+    memory,
+    attention,
     worst,
     cost,
 )

@@ -11,6 +11,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from fathom.core.blocks import AudioBlock
 from fathom.core.budget import Budget
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
@@ -35,6 +36,7 @@ from fathom.networks.steps import flat
 
 EXAMPLES, FEWEST = 256, 16
 VALUES_TOGETHER = 4_000_000  # input values of the examples that are looked at in one pass
+VALUES_PER_STEP = 64  # a token or a step of a series becomes a vector of about so many at once
 HISTOGRAM_BINS = 30
 VALUES = 100_000  # of an activation histogram: a sample of that size draws the same picture
 
@@ -108,9 +110,11 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
 
 def _fitting(subject: Subject) -> int:
     """How many examples may be looked at together: everything that flows is kept in memory."""
-    arrays = subject.splits["validation"].inputs.values()
-    values = sum(int(np.prod(array.shape[1:])) for array in arrays)
-    return max(FEWEST, VALUES_TOGETHER // max(values, 1))
+    arrays = subject.splits["validation"].inputs
+    sizes = {name: int(np.prod(array.shape[1:])) for name, array in arrays.items()}
+    for name, block in subject.model.inputs.sequences.items():
+        sizes[name] *= 1 if isinstance(block, AudioBlock) else VALUES_PER_STEP
+    return max(FEWEST, VALUES_TOGETHER // max(sum(sizes.values()), 1))
 
 
 def _with_sample(record: Record, n: int) -> Record:
@@ -137,8 +141,9 @@ def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:
         Stage(name, module, outputs[name], gradient_norm(module.parameters()))
         for name, module in named
     ]
+    members = hasattr(subject.model.network_spec, "members")
     for stage in stages:
-        _look_at_activations(stage, calls)
+        _look_at_activations(stage, calls, members)
     return stages
 
 
@@ -148,13 +153,14 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
     return float(sum(squares) ** 0.5)
 
 
-def _look_at_activations(stage: Stage, calls: list[Call]) -> None:
+def _look_at_activations(stage: Stage, calls: list[Call], members: bool) -> None:
     inside = set(stage.module.modules())
     shares = []
     for call in calls:
-        if call.module not in inside or not isinstance(call.module, ACTIVATION_TYPES):
+        bends = isinstance(call.module, (*ACTIVATION_TYPES, nn.RNNBase))
+        if call.module not in inside or not bends:
             continue
-        dead = dead_units(call.output)
+        dead = dead_units(call.output, call.module, members)
         stage.dead += int(dead.sum())
         stage.units += len(dead)
         share = saturated_share(call.module, call.output)
@@ -162,22 +168,26 @@ def _look_at_activations(stage: Stage, calls: list[Call]) -> None:
     stage.saturated = float(np.mean(shares)) if shares else None
 
 
-def dead_units(output: Tensor) -> Tensor:
+def dead_units(output: Tensor, module: nn.Module | None = None, members: bool = False) -> Tensor:
     """Which units of an activation's output (B, U, ...) never vary, (U,) Boolean.
 
     A rectified unit that never fires is always 0. The same test finds the dead units of smooth
-    activations, which are never exactly 0.
+    activations, which are never exactly 0, and of recurrent cells. For `module` and `members` see
+    `units_first`.
     """
-    units = units_first(output)
+    units = units_first(output, module, members)
     spread = units.amax(dim=1) - units.amin(dim=1)
     return spread <= 1e-6 * output.detach().abs().max()
 
 
 def saturated_share(module: nn.Module, output: Tensor) -> float | None:
-    """The share of a sigmoid's or tanh's outputs at its ends; None for other activations."""
+    """The share of a sigmoid's or tanh's outputs at its ends; None for other activations.
+
+    A simple recurrent cell ends with a tanh.
+    """
     if isinstance(module, nn.Sigmoid):
         distance = torch.minimum(output, 1 - output)
-    elif isinstance(module, nn.Tanh):
+    elif isinstance(module, nn.Tanh | nn.RNN):
         distance = (1 - output.abs()) / 2
     else:
         return None
@@ -247,7 +257,7 @@ def _dead_units(stages: list[Stage]) -> Record:
             f"output for every example: {tail}"
         ),
         value=share,
-        method="units, or feature maps, behind an activation whose output never varies",
+        method="units, cells or feature maps behind an activation whose output never varies",
         higher_is_better=False,
         grade=grade,
     )

@@ -27,6 +27,14 @@ def _piecewise(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * len(output) * int(module.bent.numel())
 
 
+def _cells(module: Any, inputs: tuple[Any, ...], output: Any) -> int:
+    # At each step every weight of every gate, layer and direction is used once.
+    steps = int(inputs[0].shape[0] * inputs[0].shape[1])
+    named = module.named_parameters()
+    weights = sum(int(p.numel()) for name, p in named if name.startswith("weight"))
+    return 2 * steps * weights
+
+
 def _attend(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     # Each patch is compared with each, and then takes up a share of each.
     return 2 * 2 * output.numel() * int(inputs[1].shape[1])
@@ -36,7 +44,7 @@ def _members_head(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * len(inputs[0]) * int(module.weight.numel())
 
 
-Counter = Callable[[Any, tuple[Any, ...], Tensor], int]
+Counter = Callable[[Any, tuple[Any, ...], Any], int]
 
 # A multiplication and an addition are two operations. What works on each value by itself
 # (activations, normalization, pooling) is left out, as is usual: it is a small part.
@@ -47,6 +55,9 @@ COUNTERS: dict[type[nn.Module], Counter] = {
     nn.Conv3d: _convolution,
     PiecewiseNumbers: _piecewise,
     Attend: _attend,
+    nn.RNN: _cells,
+    nn.LSTM: _cells,
+    nn.GRU: _cells,
     MembersHead: _members_head,
 }
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)
@@ -60,7 +71,7 @@ def count_flops(network: nn.Module, *inputs: Any) -> tuple[int, list[str]]:
     """
     total, uncounted = 0, set()
 
-    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
+    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         nonlocal total
         counter = COUNTERS.get(type(module))
         if counter is not None:

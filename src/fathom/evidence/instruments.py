@@ -23,7 +23,10 @@ ACTIVATION_TYPES = tuple({type(make()) for _, make in ACTIVATIONS.items()})
 
 @dataclass
 class Call:
-    """One call of a module without children: what went in and what came out."""
+    """One call of a module without children: what went in and what came out.
+
+    Of several tensors that come out, as of cells that also give their state, the first is kept.
+    """
 
     name: str
     module: nn.Module
@@ -34,6 +37,11 @@ class Call:
 def copied_network(subject: Subject) -> Any:
     """A copy in evaluation mode and float32: no gradient or hook touches the shipped one."""
     network = copy.deepcopy(subject.model.network).float().eval()
+    for module in network.modules():
+        # On a graphics card recurrent layers go backwards only while they train; without dropout of
+        # their own they compute the same.
+        if isinstance(module, nn.RNNBase) and not module.dropout:
+            module.train()
     return network.requires_grad_(True)
 
 
@@ -58,8 +66,9 @@ def traced(network: nn.Module) -> Iterator[list[Call]]:
     calls: list[Call] = []
 
     def remember(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            calls.append(Call(name, module, inputs, output))
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            calls.append(Call(name, module, inputs, first))
 
         return hook
 
@@ -75,11 +84,14 @@ def traced(network: nn.Module) -> Iterator[list[Call]]:
             handle.remove()
 
 
-def units_first(output: Tensor) -> Tensor:
+def units_first(output: Tensor, module: nn.Module | None = None, members: bool = False) -> Tensor:
     """An output (B, U, ...) as (U, B * ...): all that each unit, or feature map, ever said.
 
-    One of k members, (B, k, U), has k U units.
+    One of k members, (B, k, U), has k U units; cells (`module`) give (B, L, U).
     """
-    if output.dim() == 3:
+    output = output.detach()
+    if isinstance(module, nn.RNNBase):
+        output = output.flatten(0, 1)
+    elif members and output.dim() == 3:
         output = output.flatten(1)
-    return output.detach().transpose(0, 1).flatten(1)
+    return output.transpose(0, 1).flatten(1)

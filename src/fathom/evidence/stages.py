@@ -66,16 +66,23 @@ def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:
     return {name: torch.cat(parts).numpy()[back] for name, parts in rows.items()}
 
 
-def pooled(flow: Tensor | Steps) -> Tensor:
-    """What flows out of a stage as one row for each example, (B, f)."""
-    if isinstance(flow, Steps):
-        found: Tensor = PoolSteps()(flow)
+def pooled(flow: Any) -> Tensor:
+    """What flows out of a stage as one row for each example, (B, f).
+
+    Steps come with their mask, and so do maps of sound (B, channels, bands, L).
+    """
+    if isinstance(flow, tuple):
+        values, mask = flow
+        if values.dim() == 4:
+            values = values.permute(0, 3, 1, 2).flatten(2)
+        found: Tensor = PoolSteps()(Steps(values, mask))
         return found
     if flow.dim() == 4:  # feature maps (B, C, H, W)
         return torch.cat([flow.mean(dim=(2, 3)), flow.amax(dim=(2, 3))], dim=1)
     if flow.dim() == 3:  # patches or members (B, N, width)
         return torch.cat([flow.mean(dim=1), flow.amax(dim=1)], dim=1)
-    return flow
+    rows: Tensor = flow
+    return rows
 
 
 def folded(rows: Tensor, seed: int) -> Tensor:

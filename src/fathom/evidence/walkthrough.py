@@ -10,24 +10,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fathom.core.batch import Batch
+from fathom.core.blocks import TextBlock
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction, Prediction
 from fathom.core.record import Figure, Record, not_applicable
+from fathom.core.schema import TextStatistics
+from fathom.data.texts import token_texts
 from fathom.evidence import wording
 from fathom.evidence.drawing import picture_of, row_of
 from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
 from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
 from fathom.evidence.units import WEIGHTED, Unit, pick_unit, term_names, values_after
+from fathom.networks.fronts import TextFront
 
 CANDIDATES = 200
 CLASSES = 5
 USUAL_RATE = 0.01  # where the log tells no learning rate
 HALVINGS = 40
+TOKENS, NUMBERS = 8, 3  # of a text that are shown, and of each one's vector
 
 Step = dict[str, Any]
 
@@ -47,7 +52,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         loss = loss_of(subject, network, batch)
     first = next((call for call in calls if isinstance(call.module, WEIGHTED)), None)
     if first is None:
-        reason = "The network has neither a linear layer nor a convolution to walk through."
+        reason = "The network has no linear, convolutional or recurrent layer to walk through."
         return [not_applicable("anatomy.walkthrough", "anatomy", reason)]
     first.output.retain_grad()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -59,11 +64,12 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     truth = _truth(prediction, example)
     steps = [
         _input(subject, example, truth),
-        _sum(unit, names, first),
+        *_tokens(subject, network, example),
+        _sum(unit, names, first, _where(subject, example, unit, first)),
         _activation(unit, first, calls),
         _answer(subject, outputs, prediction, truth),
         _loss(subject, outputs, prediction, example, float(loss.detach())),
-        _gradient(unit, names, first),
+        _gradient(unit, names),
         _update(unit, learned),
     ]
     return [
@@ -169,7 +175,69 @@ def _input(subject: Subject, example: Examples, truth: str) -> Step:
     )
 
 
-def _sum(unit: Unit, names: dict[int, str], first: Call) -> Step:
+def _tokens(subject: Subject, network: Any, example: Examples) -> list[Step]:
+    """How a text becomes numbers: the first tokens with their codes and vectors."""
+    names, table = _token_names(subject, example), _token_table(network)
+    if not names or table is None:
+        return []
+    block = next(iter(subject.model.inputs.sequences))
+    codes = np.asarray(example.inputs[block])[0]
+    vectors = table.weight.detach()[torch.as_tensor(codes[:TOKENS]).long()].cpu().numpy()
+    rows = [
+        [names[i], str(int(codes[i])), ", ".join(_exact(v) for v in vector[:NUMBERS]) + ", …"]
+        for i, vector in enumerate(vectors)
+    ]
+    return [
+        _step(
+            "The text becomes numbers",
+            f"It is cut into {wording.plural(len(codes), 'token')}. Each kind of token has a "
+            f"vector of {vectors.shape[1]:,} learned numbers of its own.",
+            columns=["token", "code", "its vector begins"],
+            rows=rows,
+        )
+    ]
+
+
+def _token_table(network: Any) -> nn.Embedding | None:
+    fronts = [module for module in network.modules() if isinstance(module, TextFront)]
+    return fronts[0].embedding if fronts else None
+
+
+def _token_names(subject: Subject, example: Examples) -> list[str]:
+    """The tokens of the only text that the network reads; empty where there is none, or several."""
+    sequences = subject.model.inputs.sequences
+    if len(sequences) != 1:
+        return []
+    (name, block), *_ = sequences.items()
+    field = next(f for f in subject.schema.inputs if f.name == name)
+    if not isinstance(block, TextBlock) or not isinstance(field.statistics, TextStatistics):
+        return []
+    return token_texts(field.statistics, np.asarray(example.inputs[name])[0])
+
+
+def _where(subject: Subject, example: Examples, unit: Unit, first: Call) -> str:
+    """Where a filter lies or a unit stands, as part of a sentence; empty where it sees all."""
+    if unit.place is None:
+        return ""
+    if len(unit.place) == 2 and unit.kind == "filter":
+        row, column = unit.place
+        return f", laid over the picture at row {row + 1}, column {column + 1},"
+    names = _token_names(subject, example)
+    begin = max(0, unit.place[0])
+    length = 1
+    if unit.kind == "filter":
+        layer: Any = first.module
+        length = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1 + min(0, unit.place[0])
+    if not names:
+        end = begin + length
+        places = f"step {end}" if length == 1 else f"steps {begin + 1} to {end}"
+    else:
+        shown = "".join(names[begin : begin + length]).strip()
+        places = f"the {'token' if length == 1 else 'tokens'} “{shown}”"
+    return f", laid over {places}," if unit.kind == "filter" else f", at {places},"
+
+
+def _sum(unit: Unit, names: dict[int, str], first: Call, where: str) -> Step:
     terms = unit.terms
     rows = [
         [names[k], *(_exact(v) for v in (unit.values[k], unit.weights[k], terms[k]))] for k in names
@@ -180,13 +248,12 @@ def _sum(unit: Unit, names: dict[int, str], first: Call) -> Step:
         rows.append([f"{others:,} others together", "", "", _exact(rest)])
     rows.append(["bias", "", "", _exact(unit.bias)])
     rows.append(["sum", "", "", _exact(unit.total)])
-    kind = "unit" if unit.place is None else "filter"
-    where = "" if unit.place is None else f", laid over the picture at {unit.place},"
+    what = f" for its {unit.gate}" if unit.gate else ""
     return _step(
-        f"A {kind} of the first layer adds up",
-        f"The first layer that weighs its inputs ({first.name}) has {unit.width:,} {kind}s. "
-        f"{kind.capitalize()} {unit.index + 1}{where} multiplies each input by a weight that it "
-        f"has learned and adds it all up.",
+        f"A {unit.kind} of the first layer adds up",
+        f"The first layer that weighs its inputs ({first.name}) has {unit.width:,} {unit.kind}s. "
+        f"{unit.kind.capitalize()} {unit.index + 1}{where} multiplies each input by a weight that "
+        f"it has learned and adds it all up{what}.",
         columns=["input", "value", "weight", "value x weight"],
         rows=rows,
         formula="sum = x1 w1 + x2 w2 + ... + bias",
@@ -197,15 +264,18 @@ def _activation(unit: Unit, first: Call, calls: list[Call]) -> Step:
     after = values_after(first, calls, unit)
     rows = [["sum", _exact(unit.total)]]
     rows += [[name, _exact(value)] for name, value in after]
-    return _step(
-        "An activation bends the sum",
-        "A sum alone could only draw straight lines. What follows it bends it, and only so can "
-        "many layers say more than one."
-        if after
-        else "Here the sum goes on as it is.",
-        columns=["after", "value"],
-        rows=rows,
-    )
+    text = "Here the sum goes on as it is."
+    if after:
+        text = (
+            "A sum alone could only draw straight lines. What follows it bends it, and only so can "
+            "many layers say more than one."
+        )
+    if unit.gate:
+        text += (
+            " Each gate is a sum of its own, brought between 0 and 1; with them the cell decides "
+            "what to take, to keep and to say."
+        )
+    return _step("An activation bends the sum", text, columns=["after", "value"], rows=rows)
 
 
 def _answer(subject: Subject, outputs: Tensor, prediction: Prediction, truth: str) -> Step:
@@ -300,23 +370,25 @@ def _label_loss(prediction: LabelsPrediction, example: Examples, loss: float) ->
     )
 
 
-def _gradient(unit: Unit, names: dict[int, str], first: Call) -> Step:
+def _gradient(unit: Unit, names: dict[int, str]) -> Step:
     name, k = next(iter(names.values())), next(iter(names))
-    slope, gradient = _exact(unit.slope), _exact(unit.gradient)
+    gradient = _exact(unit.gradient)
     text = (
-        f"Going backwards through the layers, the chain rule tells how the loss changes with every "
-        f"number on the way. With this {'unit' if unit.place is None else 'filter'}'s sum it "
-        f"changes by {slope}; "
+        "Going backwards through the layers, the chain rule tells how the loss changes with every "
+        "number on the way. "
     )
-    if unit.place is None:
+    if unit.slope is not None:
+        text += f"With this {unit.kind}'s sum it changes by {_exact(unit.slope)}; "
+    if unit.uses == 1 and unit.slope is not None:
         text += f"with its weight for {name} therefore by that times the input."
-        formula = f"{slope} x {_exact(unit.values[k])} = {gradient}"
+        formula = f"{_exact(unit.slope)} x {_exact(unit.values[k])} = {gradient}"
     else:
-        text += (
-            f"its weight for {name} is used at every place of the picture, and all of them "
-            f"together make {gradient}."
-        )
-        formula = f"sum over {first.output[0, 0].numel():,} places = {gradient}"
+        picture = unit.place is not None and len(unit.place) == 2
+        used = f"is used at every {'place of the picture' if picture else 'step'}, and all of them"
+        its = "its" if unit.slope is not None else "Its"
+        text += f"{its} weight for {name} {used} together make {gradient}."
+        places = wording.plural(unit.uses, "place" if picture else "step")
+        formula = f"sum over {places} = {gradient}"
     return _step("Backpropagation", text, formula=formula)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fathom.report.figures import (
+    attention,
     bars,
+    channels,
     confusion,
     curves,
     depth,
@@ -20,7 +22,9 @@ from fathom.report.figures import (
 from fathom.report.figures.drawing import FIGURES, Drawing, draw
 
 KINDS = (
+    attention,
     bars,
+    channels,
     confusion,
     curves,
     depth,

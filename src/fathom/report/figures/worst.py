@@ -1,4 +1,4 @@
-"""Examples: those that the network got most wrong, as pictures or as rows of a table."""
+"""Examples: those that the network got most wrong, as pictures, texts or rows of a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from fathom.report.figures.drawing import FIGURES, Drawing, cell
 from fathom.report.templating import render
+
+_LONG = 60  # characters of a cell that a table would cut
 
 
 class Example(Struct):
@@ -30,11 +32,11 @@ class Examples(Struct):
 
 @FIGURES.register("examples")
 def draw(data: dict[str, Any]) -> Drawing:
-    """A gallery where there are pictures, a table otherwise."""
+    """A gallery where there are pictures, one below the other where texts are long, or a table."""
     items = msgspec.convert(data, Examples).items
     gallery = any(item.image for item in items)
     columns = list(dict.fromkeys(name for item in items for name in item.row or {}))
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "example": item,
             "truth": cell(item.truth),
@@ -45,11 +47,13 @@ def draw(data: dict[str, Any]) -> Drawing:
         for item in items
     ]
     sure = any(item.confidence is not None for item in items)
-    template = "examples_gallery.html" if gallery else "examples_table.html"
+    long = any(len(text) > _LONG for item in shown for text in item["cells"])
+    kind = "gallery" if gallery else "texts" if long else "table"
     caption = f"The {len(items)} unseen examples that the network got most wrong, the worst first."
     if not items:
         caption = "There is no such example."
-    return Drawing(render(template, items=shown, columns=columns, sure=sure), caption, wide=True)
+    markup = render(f"examples_{kind}.html", items=shown, columns=columns, sure=sure)
+    return Drawing(markup, caption, wide=True)
 
 
 def _sure(confidence: float | None) -> str:
