@@ -36,6 +36,31 @@ def augmented(spec, inputs, generator):
     return Augment(spec)(Batch(inputs), generator).inputs
 
 
+def waves(count=16):
+    generator = torch.Generator().manual_seed(2)
+    values = torch.randn(count, 40, 2, generator=generator)
+    values[torch.arange(40) >= torch.linspace(5, 40, count).long()[:, None]] = torch.nan
+    values[:, 2] = torch.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    "spec", [AugmentSpec(jitter=0.1), AugmentSpec(rescale=0.3), AugmentSpec(slide=0.2)]
+)
+def test_series_keep_their_ends_and_change_with_the_generator_alone(spec):
+    inputs = {"signal": waves(), "numbers": torch.randn(16, 3)}
+    first, again, other = (augmented(spec, inputs, seeded(seed)) for seed in (0, 0, 1))
+    torch.testing.assert_close(first["signal"], again["signal"], rtol=0, atol=0, equal_nan=True)
+    assert not torch.equal(first["signal"].nan_to_num(), other["signal"].nan_to_num())
+    assert first["numbers"] is inputs["numbers"]
+    ends = [(~block.isnan()).any(dim=2).sum(dim=1) for block in (waves(), first["signal"])]
+    assert (ends[0] - ends[1]).abs().max() <= 2  # a gap may slide over a rim
+    beyond = torch.arange(40) >= torch.linspace(5, 40, 16).long()[:, None]
+    assert first["signal"][beyond].isnan().all()
+    if not spec.slide:
+        assert torch.equal(first["signal"].isnan(), waves().isnan())
+
+
 def pictures(count=64, channels=3, height=10, width=12, dtype=torch.uint8):
     generator = torch.Generator().manual_seed(1)
     shape = (count, channels, height, width)

@@ -1,4 +1,4 @@
-"""Augmentation: training pictures, changed at random in ways that keep their meaning.
+"""Augmentation: training pictures and series, changed at random in ways that keep their meaning.
 
 It works on a whole batch on the device where the batch lies. All randomness comes from the
 generator handed in, so a step can be repeated exactly.
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fathom.core.batch import PATCH_SHARE, PATCH_TARGETS, Batch
 from fathom.core.errors import PlanError
+from fathom.data.augment_series import jitter, rescale, slide
 
 
 class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,7 +28,9 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     that share. `cutmix` is the share of the pictures that get a patch of another one, whose target
     then counts as much as the patch is large (Yun et al. 2019, arXiv 1905.04899). `progressive`
     below 1 begins with pictures whose sides are that share of the full ones, see `PictureSizes`.
-    Raises PlanError for values below zero, or shares of one and above (`cutmix` may be one).
+    Of series, `jitter` adds noise of so many standard deviations, `rescale` changes the amplitude
+    by up to that share, `slide` the time by up to that share of the length. Raises PlanError for
+    values below zero, or shares of one and above (`cutmix` may be one).
     """
 
     flip: bool = False
@@ -38,13 +41,17 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     zoom: float = 0.0
     cutmix: float = 0.0
     progressive: float = 1.0
+    jitter: float = 0.0
+    rescale: float = 0.0
+    slide: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("shift", "cutout", "brightness", "contrast", "zoom", "cutmix"):
+        of_series = ("jitter", "rescale", "slide")
+        for name in ("shift", "cutout", "brightness", "contrast", "zoom", "cutmix", *of_series):
             if getattr(self, name) < 0:
                 raise PlanError(f"augmentation.{name} is below zero; 0 turns it off.")
-        for name in ("brightness", "contrast", "zoom"):
+        for name in ("brightness", "contrast", "zoom", "rescale", "slide"):
             if getattr(self, name) >= 1:
                 raise PlanError(f"augmentation.{name} is a share of the range: it must be below 1.")
         if self.cutmix > 1:
@@ -97,7 +104,10 @@ class PictureSizes:
 
 
 class Augment:
-    """Augments every picture block (B, C, H, W) of a batch; other blocks pass untouched."""
+    """Augments every picture block (B, C, H, W) of a batch and every block of series (B, L, C).
+
+    Other blocks pass untouched.
+    """
 
     def __init__(self, spec: AugmentSpec) -> None:
         self.spec = spec
@@ -107,12 +117,24 @@ class Augment:
 
         Raises PlanError where pictures are to get patches and are not all that an example has.
         """
-        inputs = {
-            name: self._augment(block, generator) if block.ndim == 4 else block
-            for name, block in batch.inputs.items()
-        }
+        inputs = {name: self._block(block, generator) for name, block in batch.inputs.items()}
         changed = replace(batch, inputs=inputs)
         return patch(changed, self.spec.cutmix, generator) if self.spec.cutmix else changed
+
+    def _block(self, block: Tensor, generator: torch.Generator) -> Tensor:
+        if block.ndim == 4:
+            return self._augment(block, generator)
+        if block.ndim == 3 and block.is_floating_point():
+            return self._augment_series(block, generator)
+        return block
+
+    def _augment_series(self, series: Tensor, generator: torch.Generator) -> Tensor:
+        spec = self.spec
+        if spec.slide:
+            series = slide(series, spec.slide, generator)
+        if spec.rescale:
+            series = rescale(series, spec.rescale, generator)
+        return jitter(series, spec.jitter, generator) if spec.jitter else series
 
     def _augment(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         spec = self.spec

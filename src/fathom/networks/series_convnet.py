@@ -1,7 +1,8 @@
 """The family `series_convnet`: convolutions of several lengths side by side, one upon the other.
 
-InceptionTime (Ismail Fawaz et al. 2020, arXiv 1909.04939): a short kernel sees edges, a long one
-slow waves, and each layer chooses; shortcuts lead past the layers. Padding is never seen.
+After InceptionTime (Ismail Fawaz et al. 2020, arXiv 1909.04939): a short kernel sees edges, a long
+one slow waves, and each layer chooses; a shortcut leads past every layer. Its branch of largest
+neighbours took as long as all convolutions here and is left out. Padding is never seen.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from fathom.networks.family import (
 from fathom.networks.fronts import SeriesFront, one_sequence, series_stride, the_sequence
 from fathom.networks.steps import MaskedBatchNorm, PoolSteps, Steps
 
-MOST_STEPS = 512  # longer series are seen in patches
-BRANCHES = 4
-SHARES = (1, 2, 4)  # of the longest kernel: its half and its quarter stand beside it
+MOST_STEPS = 256  # longer series are seen in patches
+SHARES = (1, 2, 4, 8)  # of the longest kernel: its half, its quarter … stand beside it
+BRANCHES = len(SHARES)
 MANY = 5_000
-"""Training examples from which on the default network is deeper."""
+"""Training examples from which on the default network is twice as wide."""
 
 
 class SeriesConvnetSpec(
@@ -45,12 +46,12 @@ class SeriesConvnetSpec(
 ):
     """`depth` layers of four branches with `filters` channels each.
 
-    Three branches are convolutions over `kernel`, half and a quarter of it, the fourth the largest
-    of three neighbours; before them the channels are brought to `filters`. `dropout` acts before
-    the head. Raises PlanError for values that make no network.
+    The branches are convolutions over `kernel` steps, half, a quarter and an eighth of it; before
+    them all channels are brought to `filters`. `dropout` acts before the head. Raises PlanError for
+    values that make no network.
     """
 
-    filters: int = 32
+    filters: int = 16
     depth: int = 3
     kernel: int = 39
     dropout: float = 0.2
@@ -61,7 +62,7 @@ class SeriesConvnetSpec(
         check_at_least(self.depth, 1, "network.depth")
         check_at_most(self.depth, MOST_DEPTH, "network.depth")
         check_at_least(self.kernel, 3, "network.kernel")
-        check_at_most(self.kernel, MOST_STEPS, "network.kernel")
+        check_at_most(self.kernel, 2 * MOST_STEPS, "network.kernel")
         check_fraction(self.dropout, "network.dropout")
 
     @property
@@ -93,32 +94,30 @@ def _series(name: str, block: object) -> SeriesBlock:
 
 
 class Inception(nn.Module):
-    """One layer: what four branches see, normalised, added to what came in."""
+    """One layer: what the branches see, normalised, added to what came in.
+
+    Steps lie as a picture of one row whose channels come last, which long kernels run over more
+    than twice as fast as over (B, channels, L).
+    """
 
     def __init__(self, spec: SeriesConvnetSpec) -> None:
         super().__init__()
         width = BRANCHES * spec.filters
-        self.narrow = nn.Conv1d(width, spec.filters, 1, bias=False)
+        self.narrow = nn.Linear(width, spec.filters, bias=False)
         self.branches = nn.ModuleList(
-            nn.Conv1d(spec.filters, spec.filters, kernel, padding=kernel // 2, bias=False)
+            nn.Conv2d(spec.filters, spec.filters, (1, kernel), padding=(0, kernel // 2), bias=False)
             for kernel in spec.kernels
         )
-        self.largest = nn.MaxPool1d(3, stride=1, padding=1)
-        self.after_largest = nn.Conv1d(width, spec.filters, 1, bias=False)
         self.norm = MaskedBatchNorm(width)
         self.activation = nn.ReLU()
 
     def forward(self, steps: Steps) -> Steps:
-        """Steps (B, L, 4 · filters)."""
-        there = steps.mask[:, None]
-        channels = steps.cleared().transpose(1, 2)
-        narrow = self.narrow(channels)
-        seen = [branch(narrow) for branch in self.branches]
-        low = torch.finfo(channels.dtype).min
-        largest = self.largest(channels.masked_fill(~there, low)).masked_fill(~there, 0.0)
-        seen.append(self.after_largest(largest))
-        normalised = self.norm(torch.cat(seen, dim=1), steps.mask)
-        out = self.activation(normalised + channels) * there
+        """Steps (B, L, width)."""
+        narrow = self.narrow(steps.cleared())
+        row = narrow.transpose(1, 2).unsqueeze(2)  # (B, filters, 1, L)
+        seen = torch.cat([branch(row) for branch in self.branches], dim=1).squeeze(2)
+        normalised = self.norm(seen, steps.mask)
+        out: Tensor = self.activation(normalised + steps.values.transpose(1, 2))
         return Steps(out.transpose(1, 2), steps.mask)
 
 
@@ -145,7 +144,7 @@ def _check_size(spec: SeriesConvnetSpec, inputs: InputSpec, output: OutputSpec) 
     width = BRANCHES * spec.filters
     patch = 2 * series_stride(series, MOST_STEPS) + 1
     count = series.channels * (2 if series.gaps else 1) * patch * width
-    count += spec.depth * spec.filters * (2 * width + sum(spec.kernels) * spec.filters)
+    count += spec.depth * spec.filters * (width + sum(spec.kernels) * spec.filters)
     check_weights(count + 2 * width * output.size, "network.filters, .kernel or .depth")
 
 
@@ -155,11 +154,11 @@ def default_spec(
     """What suits one column of series and `rows` training examples, and why."""
     name, block = the_sequence(inputs, "series_convnet")
     series = _series(name, block)
-    depth = 4 if rows >= MANY else 3
+    filters = 32 if rows >= MANY else 16
     patches = max(1, series.typical // series_stride(series, MOST_STEPS))
     kernel = int(min(39, max(5, patches // 2)))
-    return SeriesConvnetSpec(depth=depth, kernel=kernel), {
-        "depth": f"{depth} layers suit {rows:,} training examples.",
+    return SeriesConvnetSpec(filters=filters, kernel=kernel), {
+        "filters": f"{BRANCHES} times {filters} channels suit {rows:,} training examples.",
         "kernel": f"The longest convolution sees at most half of {patches:,} typical steps.",
     }
 
