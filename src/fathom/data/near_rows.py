@@ -60,8 +60,8 @@ def _numbers(field: Field, table: Table) -> Array:
 
 def coarse(field: Field, table: Table) -> Array:
     """Keys (n,) uint64 that are equal where values are but for writing and rounding."""
-    number = field.kind == "number"
-    return keys(field, table[field.name], rounded if number else simplified)
+    numbers = field.kind in ("number", "series")
+    return keys(field, table[field.name], rounded if numbers else simplified)
 
 
 def rounded(values: Array) -> Array:
