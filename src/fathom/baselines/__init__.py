@@ -50,10 +50,10 @@ def applicable(schema: Schema) -> list[str]:
     scalar = schema.of_kind("number", "category", "boolean", "time")
     if scalar:
         names += ["linear", "boosting"]
-    if schema.of_kind("image"):
-        names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("text"):
         names += ["texts", "text_boosting"] if scalar else ["texts"]
+    if schema.of_kind("image"):
+        names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("series"):
         names += ["series"]
     return names
