@@ -198,7 +198,7 @@ def _amount(metric: Metric, fall: Estimate, signed: bool = False) -> str:
         return f"{metric.write(change.value, True)} ({metric.between(change, signed=True)})"
     size = fall if fall.value > 0 else fall.negated()
     written = metric.write(size.value, signed=True).lstrip("+")
-    return f"{written} ({metric.between(size, signed=True)})"
+    return f"{written} ({metric.between(size, signed=metric.as_percent)})"
 
 
 def _summary(asking: Asking, falls: Falls, ranked: Sequence[str], others: Falls) -> str:
