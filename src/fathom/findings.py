@@ -19,6 +19,7 @@ from fathom.core.progress import Timed
 from fathom.core.record import Evidence, Record
 from fathom.evidence import Subject, gather
 from fathom.job import Job
+from fathom.networks import PretrainedSpec
 from fathom.planning.plan import InferencePlan, Plan, to_yaml
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
 from fathom.planning.rivals import Rivals
@@ -174,6 +175,19 @@ def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Stor
         best_baseline=outcome.rivals.best,
         fathom_version=__version__,
         replans=tuple(_events(job, "replan")),
+        pretrained=_begun_with(plan),
+    )
+
+
+def _begun_with(plan: Plan) -> str:
+    """Whose weights the network began with, and their licence; empty where it began with none."""
+    if not isinstance(plan.network, PretrainedSpec):
+        return ""
+    backbone = plan.network.backbone
+    how = "trained on" if plan.network.tune else "kept as they were, with a new head"
+    return (
+        f"The network began with the weights of {backbone.source} (licence: {backbone.licence}), "
+        f"{how}. What it is used for must agree with that licence."
     )
 
 

@@ -88,7 +88,8 @@ class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True
     """Of a text column: the tokenizer learned in training, as its own JSON, with `size` codes.
 
     Texts are cut behind `length` tokens, which concerns the share `cut` of the training rows;
-    `typical` is the median length there.
+    `typical` is the median length there. `pretrained` tokenizers were not learned here: their codes
+    stand FIRST_TOKEN above their own, with the marks that they put around a text.
     """
 
     tokenizer: str
@@ -97,6 +98,7 @@ class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True
     typical: int
     cut: float = 0.0
     missing: int = 0
+    pretrained: bool = False
 
 
 class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=True):

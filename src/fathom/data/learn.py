@@ -25,7 +25,7 @@ from fathom.data.pictures import learn_pictures, told_levels
 from fathom.data.scaling import standardise
 from fathom.data.series import learn_series, series_of, told_series
 from fathom.data.table import Table
-from fathom.data.texts import learn_texts, told_cut
+from fathom.data.texts import Pretokenized, learn_texts, told_cut
 
 BINS = 32  # bins of the piecewise-linear embedding of a number
 MOST_VALUES = 128  # so few distinct values are an edge each
@@ -37,18 +37,26 @@ NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard 
 _DAY, _YEAR = 86_400.0, 31_556_952.0
 
 
-def learn(schema: Schema, table: Table, rows: Array, *, image_size: int | None = None) -> Schema:
+def learn(
+    schema: Schema,
+    table: Table,
+    rows: Array,
+    *,
+    image_size: int | None = None,
+    tokenizer: Pretokenized | None = None,
+) -> Schema:
     """The schema with the statistics of every input and of the target, over `rows` alone.
 
     `image_size` brings pictures to about image_size² pixels; None keeps their own size where they
-    are arrays, and at most 64² where they are files.
+    are arrays, and at most 64² where they are files. `tokenizer` is that of a pretrained network
+    which is to read the texts.
     """
 
     def learned(field: Field) -> Field:
         if field.role not in ("input", "target"):
             return field
         column = Table({field.name: table[field.name]}).take(rows)  # one at a time: they are copies
-        statistics = _statistics(schema, field, column, image_size)
+        statistics = _statistics(schema, field, column, image_size, tokenizer)
         return _told(msgspec.structs.replace(field, statistics=statistics))
 
     return msgspec.structs.replace(schema, fields=tuple(map(learned, schema.fields)))
@@ -66,12 +74,21 @@ def _told(field: Field) -> Field:
     return msgspec.structs.replace(field, reason=f"{field.reason}; {told}") if told else field
 
 
-def _statistics(schema: Schema, field: Field, table: Table, image_size: int | None) -> Statistics:
+def _statistics(
+    schema: Schema,
+    field: Field,
+    table: Table,
+    image_size: int | None,
+    tokenizer: Pretokenized | None,
+) -> Statistics:
     if field.kind == "image" and field.role == "input":
         return learn_pictures(field.name, table[field.name], image_size)
     if field.kind == "series" and field.role == "input":
         return learn_series(series_of(table[field.name], field.name, 1))
-    return _of_scalars(schema, field, cells.scalars(table, field.name))
+    column = cells.scalars(table, field.name)
+    if field.kind == "text" and field.role == "input":
+        return learn_texts(column, tokenizer)
+    return _of_scalars(schema, field, column)
 
 
 def _of_scalars(schema: Schema, field: Field, column: pd.Series) -> Statistics:
@@ -79,8 +96,6 @@ def _of_scalars(schema: Schema, field: Field, column: pd.Series) -> Statistics:
         return _target_statistics(schema, column)
     if field.kind == "number":
         return learn_number(column)
-    if field.kind == "text":
-        return learn_texts(column)
     if field.kind == "time":
         assert isinstance(field.statistics, TimeStatistics)
         return learn_time(column, field.statistics.layout)

@@ -7,11 +7,13 @@ text can be written with it, whatever its language, and nothing in it is unknown
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 
 from fathom.core.blocks import FIRST_TOKEN, PADDING_TOKEN, START_TOKEN, UNKNOWN_TOKEN
 from fathom.core.prediction import Array
@@ -32,42 +34,64 @@ LENGTH_SHARE = 0.99  # of the training texts are not cut, unless they are longer
 AT_ONCE = 10_000
 
 
-def learn_texts(column: pd.Series[Any]) -> TextStatistics:
-    """The tokenizer and the lengths of a text column, over the rows of the training split."""
+@dataclass(frozen=True)
+class Pretokenized:
+    """A tokenizer that a pretrained network was trained with, as JSON, and the most codes of it."""
+
+    tokenizer: str
+    length: int
+
+
+def learn_texts(column: pd.Series[Any], foreign: Pretokenized | None = None) -> TextStatistics:
+    """The tokenizer and the lengths of a text column, over the rows of the training split.
+
+    A `foreign` tokenizer is taken as it is, and only the lengths are learned.
+    """
     texts = cells.texts(column)
     present = [text for text in texts if text is not None]
-    tokenizer = _train(_affordable(present))
+    tokenizer = _loaded(foreign.tokenizer) if foreign else _train(_affordable(present))
     statistics = TextStatistics(
         tokenizer=tokenizer.to_str(),
-        size=tokenizer.get_vocab_size(),
+        size=max(tokenizer.get_vocab().values(), default=0) + 1,
         length=MOST_TOKENS,
         typical=1,
         cut=0.0,
         missing=len(texts) - len(present),
     )
+    most = MOST_TOKENS
+    if foreign:
+        most = min(MOST_TOKENS, 1 + foreign.length)  # our own mark of the start comes before it
+        size = statistics.size + FIRST_TOKEN
+        statistics = replace(statistics, size=size, pretrained=True)
     lengths = np.concatenate(
         [[1], *(np.array([len(codes) for codes in part]) for part in _codes(texts, statistics))]
     )
     wanted = int(np.quantile(lengths, LENGTH_SHARE, method="higher"))
-    length = int(min(MOST_TOKENS, max(wanted, 2)))
-    return TextStatistics(
-        tokenizer=statistics.tokenizer,
-        size=statistics.size,
+    length = int(min(most, max(wanted, 2)))
+    return replace(
+        statistics,
         length=length,
         typical=int(np.median(lengths)),
         cut=float((lengths > length).mean()),
-        missing=statistics.missing,
     )
 
 
 def encode_texts(column: pd.Series[Any], statistics: TextStatistics) -> Ragged:
     """Token codes of every row, int32; a missing text has the code of one behind its start."""
+    most = statistics.length
     rows = [
-        np.array(codes[: statistics.length], dtype=np.int32)
+        np.array(_cut(codes, most, keep_end=statistics.pretrained), dtype=np.int32)
         for part in _codes(cells.texts(column), statistics)
         for codes in part
     ]
     return Ragged.of(rows, PADDING_TOKEN, np.int32)
+
+
+def _cut(codes: list[int], most: int, *, keep_end: bool) -> list[int]:
+    """At most so many codes; a pretrained network was never shown a text without its end mark."""
+    if len(codes) <= most:
+        return codes
+    return [*codes[: most - 1], codes[-1]] if keep_end else codes[:most]
 
 
 def as_written(column: pd.Series[Any]) -> Ragged:
@@ -85,7 +109,8 @@ def tokenizer_fits(statistics: TextStatistics) -> bool:
         tokenizer = _loaded(statistics.tokenizer)
     except Exception:  # the library raises nothing more exact
         return False
-    return max(tokenizer.get_vocab().values(), default=0) < statistics.size
+    first = FIRST_TOKEN if statistics.pretrained else 0
+    return first + max(tokenizer.get_vocab().values(), default=0) < statistics.size
 
 
 def told_cut(statistics: TextStatistics) -> str:
@@ -101,8 +126,12 @@ def told_cut(statistics: TextStatistics) -> str:
 def token_texts(statistics: TextStatistics, codes: Array) -> list[str]:
     """What each of some token codes stands for, as a person reads it."""
     tokenizer = _loaded(statistics.tokenizer)
+    first = FIRST_TOKEN if statistics.pretrained else 0
     return [
-        SPECIAL[code] if code < FIRST_TOKEN else tokenizer.decode([int(code)]) for code in codes
+        SPECIAL[code]
+        if code < FIRST_TOKEN
+        else tokenizer.decode([int(code) - first], skip_special_tokens=not first)
+        for code in codes
     ]
 
 
@@ -141,11 +170,18 @@ def _loaded(text: str) -> Tokenizer:
 
 def _codes(texts: Array, statistics: TextStatistics) -> Iterator[list[list[int]]]:
     """Token codes of all texts, some thousand at a time, each beginning with its start."""
-    tokenizer = _loaded(statistics.tokenizer)
+    tokenizer, marks = _loaded(statistics.tokenizer), statistics.pretrained
+    first = FIRST_TOKEN if marks else 0
     for begin in range(0, len(texts), AT_ONCE):
         part = texts[begin : begin + AT_ONCE]
-        found = tokenizer.encode_batch_fast([text or "" for text in part], add_special_tokens=False)
+        found = tokenizer.encode_batch_fast([text or "" for text in part], add_special_tokens=marks)
         yield [
-            [START_TOKEN, UNKNOWN_TOKEN] if text is None else [START_TOKEN, *one.ids]
+            [START_TOKEN, UNKNOWN_TOKEN]
+            if text is None
+            else [START_TOKEN, *_shifted(one.ids, first)]
             for text, one in zip(part, found, strict=True)
         ]
+
+
+def _shifted(codes: list[int], first: int) -> list[int]:
+    return [code + first for code in codes] if first else codes

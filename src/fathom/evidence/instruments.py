@@ -18,7 +18,7 @@ from fathom.core.randomness import torch_generator
 from fathom.evidence.subject import Subject
 from fathom.networks import ACTIVATIONS
 
-ACTIVATION_TYPES = tuple({type(make()) for _, make in ACTIVATIONS.items()})
+ACTIVATION_TYPES = (*{type(make()) for _, make in ACTIVATIONS.items()}, nn.ReLU6)
 
 
 @dataclass

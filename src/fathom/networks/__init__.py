@@ -13,6 +13,7 @@ from fathom.networks.family import FAMILIES, Family, Network, Reasons
 from fathom.networks.mixed import MixedSpec, family_of
 from fathom.networks.mlp import MlpSpec
 from fathom.networks.names import called, may_mean
+from fathom.networks.pretrained import PretrainedSpec
 from fathom.networks.recurrent import RecurrentSpec
 from fathom.networks.series_convnet import SeriesConvnetSpec
 from fathom.networks.tabm import TabmSpec
@@ -30,6 +31,7 @@ NetworkSpec = (
     | TextConvnetSpec
     | SeriesConvnetSpec
     | MixedSpec
+    | PretrainedSpec
 )
 """Everything that a plan's `network` section can be; `family` tells which."""
 
@@ -64,6 +66,7 @@ __all__ = [
     "MlpSpec",
     "Network",
     "NetworkSpec",
+    "PretrainedSpec",
     "Reasons",
     "RecurrentSpec",
     "SeriesConvnetSpec",

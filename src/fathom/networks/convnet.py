@@ -43,8 +43,9 @@ class ConvnetSpec(
     """A stem that divides the picture's sides by `stem`, then a group of blocks for each width.
 
     `widths[i]` is the number of channels in group i; each group after the first halves the sides.
-    `depth` counts the residual blocks of a group; `dropout` acts before the head. Raises PlanError
-    for values that make no network.
+    `depth` counts the residual blocks of a group; `dropout` acts before the head. Pictures whose
+    smaller side is above `side` are first brought down to it (0: never). Raises PlanError for
+    values that make no network.
     """
 
     widths: tuple[int, ...] = (32, 64, 128)
@@ -53,6 +54,7 @@ class ConvnetSpec(
     activation: str = "relu"
     dropout: float = 0.0
     normalization: Normalization = "batch"
+    side: int = 0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -61,6 +63,7 @@ class ConvnetSpec(
         check_at_least(self.depth, 1, "network.depth")
         check_at_most(self.depth, MOST_DEPTH, "network.depth")
         check_at_least(self.stem, 1, "network.stem")
+        check_at_least(self.side, 0, "network.side")
         check_fraction(self.dropout, "network.dropout")
         check_choice(self.activation, list(ACTIVATIONS), "network.activation")
         check_choice(self.normalization, NORMALIZATIONS, "network.normalization")
@@ -100,14 +103,26 @@ class Stem(nn.Module):
         self.layer = ConvLayer(channels, spec.widths[0], spec, max(3, 2 * spec.stem), spec.stem)
         scalars = without_images(inputs)
         self.columns = Columns(scalars, spec.widths[0]) if scalars.blocks else None
+        self.side = spec.side
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Feature maps (B, widths[0], H / stem, W / stem)."""
-        pictures = [m(inputs[n]) for n, m in zip(self.names, self.pixels, strict=True)]
+        seen = [smaller(inputs[name], self.side) for name in self.names]
+        pictures = [pixels(x) for x, pixels in zip(seen, self.pixels, strict=True)]
         size = pictures[0].shape[2:]
         same = [p if p.shape[2:] == size else F.interpolate(p, size=size) for p in pictures]
         maps: Tensor = self.layer(torch.cat(same, dim=1) if len(same) > 1 else same[0])
         return maps if self.columns is None else maps + self.columns(inputs)
+
+
+def smaller(pictures: Tensor, side: int) -> Tensor:
+    """Pictures (B, C, H, W) with their smaller side brought down to `side`, where it is above."""
+    height, width = pictures.shape[2:]
+    share = side / min(height, width)
+    if not side or share >= 1:
+        return pictures
+    size = (round(share * height), round(share * width))
+    return F.interpolate(pictures.float(), size, mode="bilinear", antialias=True)
 
 
 class Columns(nn.Module):
@@ -204,7 +219,8 @@ def _groups(width: int) -> int:
 def _check_size(spec: ConvnetSpec, inputs: InputSpec, output: OutputSpec) -> None:
     first = first_picture(inputs, "convnet")
     shrinks = spec.stem * 2 ** (len(spec.widths) - 1)
-    if shrinks > min(first.height, first.width):
+    sides = (first.height, first.width, *([spec.side] if spec.side else []))
+    if shrinks > min(sides):
         raise PlanError(
             f"network.stem and network.widths divide the sides of a picture by {shrinks}, but the "
             f"pictures are {first.width}x{first.height}: use a smaller stem or fewer widths."

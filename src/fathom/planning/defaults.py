@@ -6,14 +6,28 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
+from msgspec.structs import replace
 
+from fathom.core.backbone import Backbone
 from fathom.core.blocks import ImageBlock, InputSpec
+from fathom.core.output import OutputSpec
 from fathom.data.augment import AugmentSpec
-from fathom.networks import FAMILIES, NetworkSpec, Reasons, TabmSpec, TextConvnetSpec, default_spec
+from fathom.data.pictures import DEFAULT_SIZE
+from fathom.networks import (
+    FAMILIES,
+    ConvnetSpec,
+    NetworkSpec,
+    PretrainedSpec,
+    Reasons,
+    TabmSpec,
+    TextConvnetSpec,
+    default_spec,
+)
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import InferencePlan, TaskPlan
 from fathom.planning.prepare import Prepared
 from fathom.training.settings import OptimizerSpec, TrainingSpec
+from fathom.training.transfer import head_training
 
 # Muon's were found on validation splits of Fashion-MNIST, digits, Adult and California housing (see
 # LOG.md); the others are the usual ones, for those who ask for that optimizer.
@@ -41,6 +55,13 @@ TABLES_OPTIMIZERS = {
     "adam": OptimizerSpec(name="adam", learning_rate=0.002, weight_decay=0.0),
     "sgd": OptimizerSpec(name="sgd", learning_rate=0.05, momentum=0.9, weight_decay=0.0001),
 }
+# A pretrained network is changed little, and its first stages hardly at all. See LOG.md.
+PRETRAINED_OPTIMIZERS = {
+    "image": OptimizerSpec(learning_rate=0.001, weight_decay=0.05, layer_decay=0.85),
+    "text": OptimizerSpec(learning_rate=0.0003, weight_decay=0.05, layer_decay=0.8),
+    "audio": OptimizerSpec(learning_rate=0.0003, weight_decay=0.05, layer_decay=0.8),
+}
+PRETRAINED_BATCH, PRETRAINED_EPOCHS = 32, 20
 # Families that a table's race tries, the one first that was best on most of our tables.
 CANDIDATES = ("mlp", "tabm")
 # Families that race where texts, series or sound stand beside columns, and where one of them is all
@@ -82,7 +103,10 @@ def defaults_for(
     """
     inputs, output = prepared.inputs, prepared.output
     choose = FAMILIES[family].default_spec if family else default_spec
-    network, reasons = choose(inputs, output, rows)
+    network, reasons = choose(_as_from_scratch(prepared), output, rows)
+    if isinstance(network, ConvnetSpec) and prepared.start.image_size(None):
+        network = replace(network, side=DEFAULT_SIZE)
+        reasons["side"] = f"From scratch {DEFAULT_SIZE} pixels a side say enough, and are quick."
     why = {f"network.{field}": sentence for field, sentence in reasons.items()}
     pictures = bool(inputs.images)
     batch_size = _batch_size(rows, pictures)
@@ -103,7 +127,7 @@ def defaults_for(
         else "AdamW learned as much as Muon from this kind of data, and its steps are quicker."
     )
     why["training.batch_size"] = f"{batch_size} examples a step suit {rows:,} training examples."
-    augmentation, reasons = _augmentation(inputs)
+    augmentation, reasons = _augmentation(_as_from_scratch(prepared))
     why |= {f"augmentation.{field}": sentence for field, sentence in reasons.items()}
     smoothing = 0.05 if pictures and output.form == "classes" else 0.0
     epochs = _most_epochs(rows, batch_size, pictures, output.form)
@@ -113,6 +137,55 @@ def defaults_for(
         epochs *= MEMBERS_EPOCHS
     inference = InferencePlan("auto" if pictures else "one")
     return Defaults(network, training, augmentation, TaskPlan(smoothing), inference, why, epochs)
+
+
+def _as_from_scratch(prepared: Prepared) -> InputSpec:
+    """The inputs with pictures of the size that they would have without a pretrained network."""
+    inputs = prepared.inputs
+    if not prepared.start.image_size(None):
+        return inputs
+    small = {}
+    for name, block in inputs.images.items():
+        share = min(1.0, DEFAULT_SIZE / min(block.height, block.width))
+        height, width = round(share * block.height), round(share * block.width)
+        small[name] = replace(block, height=height, width=width)
+    return InputSpec({**inputs.blocks, **small})
+
+
+def pretrained_defaults(
+    inputs: InputSpec, output: OutputSpec, rows: int, *, backbone: Backbone, tune: bool, device: str
+) -> Defaults:
+    """Defaults for going on from a pretrained network: all of it, or its head alone."""
+    network = PretrainedSpec(backbone=backbone, tune=tune)
+    fast = has_fast_bfloat16(device)
+    pictures = backbone.kind == "image"
+    training = replace(
+        head_training(rows, network.head_epochs, cores()),
+        precision="bfloat16" if fast else "float32",
+        channels_last=pictures,
+    )
+    most_epochs = network.head_epochs
+    augmentation, why = AugmentSpec(), {}
+    if tune:
+        most_epochs = PRETRAINED_EPOCHS
+        training = replace(
+            training, batch_size=PRETRAINED_BATCH, optimizer=PRETRAINED_OPTIMIZERS[backbone.kind]
+        )
+        augmentation, reasons = _augmentation(inputs)
+        why = {f"augmentation.{field}": sentence for field, sentence in reasons.items()}
+        why["training.optimizer.layer_decay"] = (
+            "Each stage learns more slowly than the one above it: what the first ones know holds "
+            "for most pictures, texts or sounds."
+        )
+    why["network.backbone"] = (
+        f"{backbone.source} has learned from far more data than there are here. Its weights are "
+        f"under the licence {backbone.licence}."
+    )
+    smoothing = 0.05 if tune and output.form == "classes" else 0.0
+    inference = InferencePlan("auto" if tune and pictures else "one")
+    return Defaults(
+        network, training, augmentation, TaskPlan(smoothing), inference, why, most_epochs
+    )
 
 
 def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> OptimizerSpec:

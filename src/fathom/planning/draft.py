@@ -10,7 +10,7 @@ import msgspec
 
 from fathom.data.augment import AugmentSpec
 from fathom.networks import NetworkSpec, called
-from fathom.planning.defaults import Defaults, defaults_for
+from fathom.planning.defaults import Defaults, defaults_for, pretrained_defaults
 from fathom.planning.field_settings import is_of_field, with_fields
 from fathom.planning.overrides import apply_settings, convert, full_key, keys_of
 from fathom.planning.plan import InferencePlan, TaskPlan
@@ -20,6 +20,7 @@ from fathom.training.optimizers import OPTIMIZERS
 from fathom.training.settings import TrainingSpec
 
 _FAMILY_KEYS = ("network", "network.family")
+_TUNE_KEYS = ("tune", "network.tune")
 _OPTIMIZER_KEYS = ("optimizer", "optimizer.name", "training.optimizer.name")
 
 
@@ -38,23 +39,35 @@ class Draft:
     may_flip: bool
 
 
-def make_draft(request: Request, prepared: Prepared, *, family: str | None = None) -> Draft:
+def make_draft(
+    request: Request, prepared: Prepared, *, family: str | None = None, tune: bool = True
+) -> Draft:
     """Defaults for this data, changed by the user's settings. Raises PlanError.
 
-    `family` of networks is what is tried where the user has not chosen one.
+    `family` of networks is what is tried where the user has not chosen one; of a pretrained one
+    `tune` tells whether all of it is trained on.
     """
     name = _asked(request.settings, _FAMILY_KEYS)
     chosen, settled = called(name, prepared.inputs) if name else (None, {})
     optimizer = _asked(request.settings, _OPTIMIZER_KEYS)
     if optimizer:
         OPTIMIZERS[optimizer]  # an unknown one is answered with those that there are
-    defaults = defaults_for(
-        prepared,
-        len(prepared.examples["train"]),
-        family=chosen or family,
-        optimizer=optimizer,
-        device=request.device,
-    )
+    rows, backbone = len(prepared.examples["train"]), prepared.start.backbone
+    if backbone is not None and (chosen or family) == "pretrained":
+        asked = _asked(request.settings, _TUNE_KEYS)
+        tune = tune if asked is None else asked == "True"
+        defaults = pretrained_defaults(
+            prepared.inputs,
+            prepared.output,
+            rows,
+            backbone=backbone,
+            tune=tune,
+            device=request.device,
+        )
+    else:
+        defaults = defaults_for(
+            prepared, rows, family=chosen or family, optimizer=optimizer, device=request.device
+        )
     settings = {k: v for k, v in request.settings.items() if k not in _FAMILY_KEYS} | settled
     of_fields = {k: v for k, v in settings.items() if is_of_field(k)}
     settings = {k: v for k, v in settings.items() if k not in of_fields}
@@ -79,7 +92,9 @@ def make_draft(request: Request, prepared: Prepared, *, family: str | None = Non
         why=why | dict.fromkeys(sorted(fixed), "was set by the user."),
         fixed=frozenset(fixed),
         most_epochs=defaults.most_epochs,
-        may_flip=bool(prepared.inputs.images) and "augmentation.flip" not in fixed,
+        may_flip=bool(prepared.inputs.images)
+        and "augmentation.flip" not in fixed
+        and (chosen or family) != "pretrained",
     )
 
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from msgspec.structs import replace as changed
+from torch import nn
 
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
@@ -69,10 +70,20 @@ def _decide(what: Supervised, speed: Speed, time: float) -> tuple[bool, str]:
     if steps < LEAST_STEPS:
         return False, "There was no time to try whether mirrored pictures mean the same."
     plain, flipped = _scores(what, steps, batch_size, time)
+    return judged(
+        what, f"A network trained for {steps} steps on pictures as they are", plain, flipped
+    )
+
+
+def judged(what: Supervised, who: str, plain: float, flipped: float) -> tuple[bool, str]:
+    """Whether flips are allowed, and why, by what `who` reached with and without them.
+
+    `plain` and `flipped` are the primary metric with its sign turned where lower is better.
+    """
     floor, ceiling = _range(what)
     told = (
-        f"A network trained for {steps} steps on pictures as they are reached {what.task.primary} "
-        f"{abs(plain):.3f} on validation pictures and {abs(flipped):.3f} on their mirror images: "
+        f"{who} reached {what.task.primary} {abs(plain):.3f} on validation pictures and "
+        f"{abs(flipped):.3f} on their mirror images: "
     )
     if plain - floor < LEARNED * (ceiling - floor):
         return False, told + "it has learned too little to tell whether flips keep the meaning."
@@ -98,11 +109,13 @@ def _scores(what: Supervised, steps: int, batch_size: int, time: float) -> tuple
     with TemporaryDirectory() as folder:
         network, _ = replace(what, training=training).fit(Path(folder), budget=Budget(time))
     mirror = replace(what, validation=mirrored(what.validation))
-    plain, flipped = (
-        w.validate(network).logged.get(what.task.primary, nan) for w in (what, mirror)
-    )
+    return primary(what, network), primary(mirror, network)
+
+
+def primary(what: Supervised, network: nn.Module) -> float:
+    """The primary metric on validation, its sign turned where lower is better."""
     sign = 1.0 if HIGHER_IS_BETTER[what.task.primary] else -1.0
-    return sign * plain, sign * flipped
+    return sign * what.validate(network).logged.get(what.task.primary, nan)
 
 
 def _range(what: Supervised) -> tuple[float, float]:

@@ -22,6 +22,7 @@ ALIASES = {
     "image_size": "data.image_size",
     "series_id": "data.series_id",
     "series_time": "data.series_time",
+    "pretrained": "data.pretrained",
 }
 
 # msgspec's words for types, in a user's.
@@ -66,7 +67,7 @@ def full_key(key: str, known: list[str]) -> str:
         return ending[0]
     if ending:
         raise PlanError(f"The plan key {key!r} could mean {' or '.join(ending)}: write it out.")
-    known = [*known, "data.image_size"]
+    known = [*known, "data.image_size", "data.pretrained"]
     short = {k.rsplit(".", 1)[-1]: k for k in known}
     guess = nearest(key, [*known, *ALIASES]) or nearest(key, short)
     raise PlanError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace as changed
 
 from fathom.core.blocks import InputSpec
+from fathom.networks import PretrainedSpec
 from fathom.planning.defaults import is_photograph
 from fathom.planning.draft import Draft
 from fathom.planning.plan import Plan
@@ -23,7 +24,7 @@ def patched(plan: Plan, draft: Draft, inputs: InputSpec, rows: int) -> Plan:
     fixed = "augmentation.cutmix" in draft.fixed
     if fixed or not alone or not inputs.images or passes < MANY_PASSES:
         return plan
-    if plan.data.task == "regression":
+    if plan.data.task == "regression" or isinstance(plan.network, PretrainedSpec):
         return plan
     why = (
         f"Each photograph is seen {passes:.0f} times: half of them get a patch of another, so that "

@@ -33,6 +33,7 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
 
     `series_id` and `series_time` are the columns of a long table, a row for each step of a series.
     `near_duplicates`: whether near duplicates were looked for, to keep them on one side of splits.
+    `pretrained`: the network that was trained elsewhere and that the data are encoded for, if any.
     """
 
     source: str
@@ -50,6 +51,7 @@ class DataPlan(Struct, frozen=True, forbid_unknown_fields=True):
     series_id: str | None = None
     series_time: str | None = None
     near_duplicates: bool = False  # plans that do not state it were written before any were
+    pretrained: str = "none"
 
 
 class TaskPlan(Struct, frozen=True, forbid_unknown_fields=True):

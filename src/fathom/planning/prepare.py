@@ -29,6 +29,7 @@ from fathom.data.raw import Raw
 from fathom.data.read import read
 from fathom.data.repeats import find_repeats
 from fathom.data.split import Splits, split
+from fathom.planning.backbones import Start, choose_start
 from fathom.planning.request import Request
 
 SPLIT_NAMES = ("train", "validation", "calibration", "test")
@@ -49,6 +50,7 @@ class Prepared:
     output: OutputSpec
     examples: Mapping[str, Examples]
     unreadable: Mapping[int, str] = field(default_factory=dict)
+    start: Start = field(default_factory=Start)
 
     @property
     def near_searched(self) -> bool:
@@ -192,9 +194,11 @@ def prepare(
 ) -> Prepared:
     """All that comes before a plan. Raises DataError, and LeakError unless `refuse` is off."""
     raw, schema = understand(request, budget, progress)
+    start = choose_start(request, raw, schema)
     splits, found = part_and_audit(request, raw, schema, budget, progress)
     refuse_leaks(found, request.allow_leaks or not refuse)
-    schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
+    size = start.image_size(request.image_size)
+    schema = learn(schema, raw.table, splits.train, image_size=size, tokenizer=start.tokenizer)
     raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
@@ -210,4 +214,5 @@ def prepare(
         output=output_spec(schema),
         examples=examples,
         unreadable=encoded.unreadable,
+        start=start,
     )

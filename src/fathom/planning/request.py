@@ -44,6 +44,7 @@ class Request:
     near_duplicates: bool | None = None
     series_id: str | None = None
     series_time: str | None = None
+    pretrained: str = "auto"
     seed: int = 0
     budget_seconds: float | None = None
     steps: int | None = None
@@ -83,6 +84,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     near_duplicates: bool | None = None
     series_id: str | None = None
     series_time: str | None = None
+    pretrained: str = "auto"
     format_version: int = REQUEST_FORMAT
 
     def differences(self, now: Asked) -> list[str]:
@@ -114,6 +116,7 @@ def asked_of(request: Request, plan_file: Path | None) -> Asked:
         near_duplicates=request.near_duplicates,
         series_id=request.series_id,
         series_time=request.series_time,
+        pretrained=request.pretrained,
     )
 
 
@@ -141,6 +144,7 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
         options[key] = convert(told, str | None, f"data.{key}")
     if options["series_time"] is not None and options["series_id"] is None:
         raise PlanError("data.series_time says when: say with data.series_id which series, too.")
+    start = rest.pop("pretrained", rest.pop("data.pretrained", None))
     if "steps" in rest or "training.steps" in rest:
         options["steps"] = convert(
             rest.pop("steps", rest.pop("training.steps", None)), int, "training.steps"
@@ -150,12 +154,14 @@ def make_request(source: object, settings: Mapping[str, Any], **options: Any) ->
     checked_size = convert(size, int | None, "data.image_size")
     if checked_size is not None and not 8 <= checked_size <= 1024:
         raise PlanError(f"data.image_size is {checked_size}; it must be between 8 and 1024 pixels.")
+    start = "none" if start is False else convert(start, str | None, "data.pretrained") or "auto"
     check_settings(rest)
     return Request(
         source,
         kinds=checked_kinds,
         image_size=checked_size,
         near_duplicates=convert(near, bool | None, "data.near_duplicates"),
+        pretrained=start,
         settings=rest,
         **options,
     )
@@ -231,6 +237,7 @@ def repeat_request(
         near_duplicates=data.near_duplicates,
         series_id=data.series_id,
         series_time=data.series_time,
+        pretrained=data.pretrained,
         seed=plan.seed,
         budget_seconds=plan.budget_seconds,
         device=device,
@@ -246,6 +253,7 @@ def data_plan(
     rows: int,
     digest: str,
     near_duplicates: bool,
+    pretrained: str = "none",
 ) -> DataPlan:
     """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
     return DataPlan(
@@ -264,6 +272,7 @@ def data_plan(
         near_duplicates=near_duplicates,
         series_id=request.series_id,
         series_time=request.series_time,
+        pretrained=pretrained,
     )
 
 

@@ -28,6 +28,7 @@ from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE, Rivals
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
 from fathom.planning.slim import slimmed
+from fathom.planning.transfer import begin_with
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
 
@@ -106,6 +107,7 @@ class Resolving:
                 rows=len(prepared.raw.table),
                 digest=prepared.raw.digest,
                 near_duplicates=prepared.near_searched,
+                pretrained=prepared.start.source,
             ),
             task=draft.task,
             network=draft.network,
@@ -130,9 +132,19 @@ class Resolving:
             )
             plan = self.evidence_set_aside(plan, speed)
         self.check(plan, speed)
-        if draft.may_flip:
-            plan = flips_allowed(self.what(plan), plan, speed, self.training_seconds(plan))
+        if not self.pretrained(draft):
+            plan = self.flips_decided(plan, draft, speed)
         return plan, speed
+
+    def pretrained(self, draft: Draft) -> bool:
+        """Whether a pretrained start is to be tried beside the draft's own network."""
+        return self.prepared.start.backbone is not None and "network.family" not in draft.fixed
+
+    def flips_decided(self, plan: Plan, draft: Draft, speed: Speed) -> Plan:
+        """The plan with flips allowed or not, where that is open."""
+        if not draft.may_flip:
+            return plan
+        return flips_allowed(self.what(plan), plan, speed, self.training_seconds(plan))
 
     def evidence_set_aside(self, plan: Plan, speed: Speed) -> Plan:
         """Foresee what measuring will take, from the speeds of predicting."""
@@ -154,6 +166,26 @@ class Resolving:
             field, what, plan, speed=speed, seconds=seconds, progress=self.progress
         )
         return self.evidence_set_aside(plan, speed), draft, speed
+
+    def transferred(self, plan: Plan, draft: Draft, speed: Speed) -> tuple[Plan, Draft, Speed]:
+        """The plan that begins with a pretrained network, where one is there and is better."""
+        if not self.pretrained(draft):
+            return plan, draft, speed
+        frozen, tuned = (
+            make_draft(self.request, self.prepared, family="pretrained", tune=tune)
+            for tune in (False, True)
+        )
+        own = renewed(draft, network=plan.network)
+        plan, draft, found = begin_with(
+            plan,
+            (frozen, tuned, own),
+            self.what(plan),
+            seconds=self.training_seconds(plan),
+            progress=self.progress,
+        )
+        if found is None:
+            return self.flips_decided(plan, draft, speed), draft, speed
+        return self.evidence_set_aside(plan, found), draft, found
 
     def searched(self, plan: Plan, draft: Draft, terms: Terms) -> Plan:
         """Try other settings than this plan's, then resolve anew with those that were best."""
@@ -227,7 +259,9 @@ class Resolving:
     def resolved(self, *, racing: bool = True) -> Plan:
         """The plan; without `racing` its family of networks stands."""
         request = self.request
-        draft = make_draft(request, self.prepared)
+        # What is asked for by steps is not timed, nor tried.
+        pretrained = request.steps is not None and self.prepared.start.backbone is not None
+        draft = make_draft(request, self.prepared, family="pretrained" if pretrained else None)
         plan = self.begun(draft)
         if request.steps is not None:
             plan = _with_steps(plan, draft, request.steps, "was asked for")
@@ -238,6 +272,7 @@ class Resolving:
         plan, speed = self.timed(plan, draft)
         if racing and request.tune is None:
             plan, draft, speed = self.raced(plan, draft, speed)
+            plan, draft, speed = self.transferred(plan, draft, speed)
         plan = _set_views_aside(plan, self.prepared, speed, self.budget)
         if request.tune is not None:
             terms = terms_for_time(

@@ -28,7 +28,8 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     says how they were parted. `why` maps a plan's dotted key to a sentence. `primary` and
     `best_baseline` name the metric that chose and the baseline that is best on validation; where
     they are empty they are read off the records. `seconds` is the time worked, `stages` how it was
-    spent by the process that ended the run, the report apart.
+    spent by the process that ended the run, the report apart. `pretrained` says whose weights the
+    network began with, and what they may be used under; empty where it began with none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     fathom_version: str = ""
     replans: tuple[str, ...] = field(default=())
     stages: dict[str, float] = field(default_factory=dict)
+    pretrained: str = ""
     format_version: int = STORY_FORMAT
 
 

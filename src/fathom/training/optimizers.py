@@ -141,11 +141,38 @@ def muon(parameters: Named, spec: OptimizerSpec, hidden: set[int]) -> list[Part]
     return parts
 
 
-class PhaseOptimizer:
-    """Everything that moves the parameters of one phase."""
+def _by_depth(part: Part, decay: float, depths: Mapping[int, int]) -> Part:
+    """The part with a group for each depth, whose learning rate falls with it."""
+    names, optimizer = part
+    named = dict(
+        zip((id(p) for g in optimizer.param_groups for p in g["params"]), names, strict=True)
+    )
+    groups: list[dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        own = sorted({depths.get(id(p), 0) for p in group["params"]})
+        for depth in own:
+            there = [p for p in group["params"] if depths.get(id(p), 0) == depth]
+            groups.append({**group, "params": there, "lr": group["lr"] * decay**depth})
+    optimizer.param_groups = groups
+    return [named[id(p)] for group in groups for p in group["params"]], optimizer
 
-    def __init__(self, parameters: Named, spec: OptimizerSpec, hidden: set[int]) -> None:
+
+class PhaseOptimizer:
+    """Everything that moves the parameters of one phase.
+
+    `depths` maps the `id` of a parameter to how many stages lie above it; see `layer_decay`.
+    """
+
+    def __init__(
+        self,
+        parameters: Named,
+        spec: OptimizerSpec,
+        hidden: set[int],
+        depths: Mapping[int, int] | None = None,
+    ) -> None:
         self.parts = OPTIMIZERS[spec.name](parameters, spec, hidden)
+        if spec.layer_decay < 1 and depths:
+            self.parts = [_by_depth(part, spec.layer_decay, depths) for part in self.parts]
         for _, optimizer in self.parts:
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from fathom.core.batch import Batch
 from fathom.core.task import Phase
+from fathom.networks.depth import depths
 from fathom.training.optimizers import PhaseOptimizer
 from fathom.training.precision import autocast
 from fathom.training.settings import TrainingSpec
@@ -46,7 +47,9 @@ class PhaseUpdate:
         device: str,
     ) -> None:
         self.phase, self.spec, self.device = phase, spec, device
-        self.optimizer = PhaseOptimizer(phase.parameters, spec.optimizer, hidden)
+        modules = list(modules)
+        below = {k: v for module in modules for k, v in depths(module).items()}
+        self.optimizer = PhaseOptimizer(phase.parameters, spec.optimizer, hidden, below)
         self.parameters = [p for p in phase.parameters.values() if p.requires_grad]
         self.buffers = [buffer for module in modules for buffer in _saved_buffers(module)]
 

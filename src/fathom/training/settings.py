@@ -22,6 +22,8 @@ class OptimizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
     curve. Muon's step is scaled to the size of an AdamW step, so that one learning rate serves the
     hidden matrices and the rest; `rest_learning_rate` sets the rest apart. `momentum` and
     `nesterov` are read by muon and sgd, `betas` and `epsilon` by adam, adamw and muon's rest.
+    Below 1, `layer_decay` is how much slower each stage learns than the one above it (Howard and
+    Ruder 2018, arXiv 1801.06146), which muon does not know.
     """
 
     name: str = "adamw"
@@ -32,6 +34,7 @@ class OptimizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
     nesterov: bool = True
     betas: tuple[float, float] = (0.9, 0.99)
     epsilon: float = 1e-8
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         """Check every value. Raises PlanError."""
@@ -44,6 +47,18 @@ class OptimizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
         for key, value in (("momentum", self.momentum), *(("betas", beta) for beta in self.betas)):
             _require(0 <= value < 1, f"optimizer.{key}", value, "at least 0 and below 1")
         _require(self.epsilon > 0, "optimizer.epsilon", self.epsilon, "above 0")
+        _require(
+            0 < self.layer_decay <= 1,
+            "optimizer.layer_decay",
+            self.layer_decay,
+            "above 0 and at most 1",
+        )
+        _require(
+            self.layer_decay == 1 or self.name != "muon",
+            "optimizer.layer_decay",
+            self.layer_decay,
+            "1 (off) with the optimizer muon",
+        )
 
 
 class TrainingSpec(Struct, frozen=True, forbid_unknown_fields=True):

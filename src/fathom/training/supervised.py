@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.output import OutputSpec
-from fathom.core.prediction import Prediction
+from fathom.core.prediction import Array, Prediction
 from fathom.core.progress import Progress
 from fathom.core.ragged import Ragged
 from fathom.core.stored import Rows, StoredArray
@@ -24,12 +26,17 @@ from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource, Held
 from fathom.inference import run_network
-from fathom.networks import NetworkSpec, build
+from fathom.networks import NetworkSpec, PretrainedSpec, build
+from fathom.networks.convnet import smaller
 from fathom.tasks import selection
+from fathom.training import checkpoint as checkpoints
 from fathom.training.log import Listener
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
 from fathom.training.trainer import Trainer, TrainingResult, Validation
+
+CHECKPOINTS = "checkpoints"
+AT_ONCE = 256  # pictures that are reduced together
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,14 @@ class Supervised:
     device: str = "cpu"
 
     def build(self) -> nn.Module:
+        """The network that training begins with, on the device: fresh, or pretrained."""
+        if isinstance(self.network, PretrainedSpec):
+            from fathom.training.transfer import begun
+
+            return begun(self)
+        return self.fresh()
+
+    def fresh(self) -> nn.Module:
         """A network with fresh weights on the device."""
         return build(self.network, self.inputs, self.output, seed=self.seed).to(self.device)
 
@@ -56,7 +71,7 @@ class Supervised:
         assert self.train.targets is not None
         changes = changed(self.augmentation, progressive=1.0) != AugmentSpec()
         return ArraySource(
-            {name: self._resident(block) for name, block in self.train.inputs.items()},
+            {name: self._resident(self._small(block)) for name, block in self.train.inputs.items()},
             self.task.encode_targets(self.train.targets).to(self.device),
             batch_size=self.training.batch_size,
             seed=self.seed,
@@ -116,7 +131,32 @@ class Supervised:
         Only checkpoints of the same `identity` are gone on with; see Trainer. Without validation
         examples the last weights are the best.
         """
-        network = self.build()
+        if isinstance(self.network, PretrainedSpec) and not self.network.tune:
+            return self._fit_head(
+                folder,
+                resume=resume,
+                budget=budget,
+                replans=replans,
+                progress=progress,
+                identity=identity,
+                listener=listener,
+            )
+        return self.train_in(
+            folder,
+            resume=resume,
+            budget=budget,
+            replans=replans,
+            progress=progress,
+            identity=identity,
+            listener=listener,
+        )
+
+    def train_in(
+        self, folder: Path, *, resume: bool = False, **options: Any
+    ) -> tuple[nn.Module, TrainingResult]:
+        """Run the one loop in `folder` as `fit` says, whatever the network."""
+        begun = resume and checkpoints.saved(folder / CHECKPOINTS)
+        network = self.fresh() if begun else self.build()  # a checkpoint holds all weights
         trainer = Trainer(
             network,
             self.task,
@@ -126,16 +166,50 @@ class Supervised:
             folder=folder,
             device=self.device,
             validate=self.validate if len(self.validation) else None,
-            progress=progress,
-            budget=budget,
-            replans=replans,
-            identity=identity,
             sizes=self.sizes,
-            listener=listener,
+            **options,
         )
         return network, trainer.fit(resume=resume)
+
+    def _fit_head(
+        self, folder: Path, *, progress: Progress | None, **options: Any
+    ) -> tuple[nn.Module, TrainingResult]:
+        """The pretrained network as it is, with a head that is learned on its features."""
+        from fathom.training.transfer import fit_frozen
+
+        network, on_features = fit_frozen(self, progress)
+        return on_features.learned(folder, network, progress=progress, **options)
+
+    def _small(self, block: Rows) -> Rows:
+        """Pictures as small as the network makes them anyway, once instead of in every step."""
+        side = getattr(self.network, "side", 0)
+        if not side or block.ndim != 4 or min(block.shape[2:]) <= side:
+            return block
+        if isinstance(block, StoredArray):
+            return block.changed(partial(_reduced, side=side))
+        return _kept_small(block, side)
 
     def _resident(self, block: Rows) -> Held:
         if isinstance(block, StoredArray | Ragged):
             return block
         return torch.from_numpy(np.asarray(block)).to(self.device)
+
+
+def _reduced(pictures: Array, side: int) -> Array:
+    """Pictures (n, C, H, W) uint8 with their smaller side brought down to `side`."""
+    parts = [
+        smaller(torch.from_numpy(np.ascontiguousarray(pictures[i : i + AT_ONCE])), side)
+        for i in range(0, len(pictures), AT_ONCE)
+    ]
+    reduced: Array = torch.cat(parts).round().clamp(0, 255).to(torch.uint8).numpy()
+    return reduced
+
+
+_small: list[tuple[Rows, int, Array]] = []
+
+
+def _kept_small(block: Rows, side: int) -> Array:
+    """The reduced pictures of a block; those of the last one are kept, as probes ask again."""
+    if not _small or _small[0][0] is not block or _small[0][1] != side:
+        _small[:] = [(block, side, _reduced(np.asarray(block), side))]
+    return _small[0][2]

@@ -1,0 +1,170 @@
+"""Transfer: whether to begin with a pretrained network, and how, tried on validation.
+
+Its features as they are with a linear head, all of it trained on, and a network from scratch: the
+last two get the same time, the first takes seconds once the features are there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from time import perf_counter
+
+import numpy as np
+from msgspec.structs import replace as changed
+
+from fathom.core.budget import Budget, format_duration
+from fathom.core.progress import Progress
+from fathom.networks.pretrained import Pretrained
+from fathom.planning.draft import Draft
+from fathom.planning.flips import judged, mirrored, primary
+from fathom.planning.plan import Plan
+from fathom.planning.probe import Speed, speed_of
+from fathom.planning.race import winner
+from fathom.planning.trial import VALIDATIONS, run_trial
+from fathom.tasks import HIGHER_IS_BETTER
+from fathom.training.supervised import Supervised
+from fathom.training.transfer import begun, features_of, loaded, on_features
+
+# Of the time for training: what features may cost, and what each of the two trials gets.
+FEATURES_SHARE, TRIAL_SHARE = 0.35, 0.12
+SHARE_OF_TIMING = 0.01
+TIMED = 64  # examples whose features tell how long all of them will take
+LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
+OVERRUN = 1.5  # a trial on a machine that slows down ends at a validation after so much
+KEY = "data.pretrained"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to begin: what it is called, its draft, its fit, its speed, its score."""
+
+    name: str
+    draft: Draft
+    what: Supervised
+    speed: Speed
+    score: float
+
+
+def begin_with(
+    plan: Plan,
+    drafts: tuple[Draft, Draft, Draft],
+    what: Supervised,
+    *,
+    seconds: float,
+    progress: Progress,
+) -> tuple[Plan, Draft, Speed | None]:
+    """The plan, draft and speed of what is best on validation; `seconds` are there for training.
+
+    `drafts` are those of the frozen features, of all that is trained on, and of the plan's own
+    network from scratch, whose fit is `what`. Where there is no time for the features of the
+    pretrained network the plan stays as it is, says so, and the speed is None.
+    """
+    frozen, tuned, scratch = drafts
+    progress.stage("trying the pretrained network")
+    head = _fit_of(what, frozen)
+    network = loaded(head)
+    each = _seconds_each(head, network)
+    needed = each * (len(head.train) + len(head.validation))
+    if needed > FEATURES_SHARE * seconds:
+        why = (
+            f"The features of the pretrained network would have taken {format_duration(needed)} of "
+            f"the {format_duration(seconds)} for training: the network begins from scratch."
+        )
+        progress.say(why)
+        return changed(plan, why=plan.why | {KEY: why}), scratch, None
+    for examples in (head.train, head.validation):
+        features_of(head, examples, network, progress)
+    time = TRIAL_SHARE * seconds
+    field = [_head_tried(frozen, head, each)]
+    if scratch.may_flip:
+        plan, flip = _flips(plan, head)
+        tuned, scratch = (_flipping(draft, flip) for draft in (tuned, scratch))
+    rest = (("all of it trained on", tuned), ("a network from scratch", scratch))
+    for place, (name, draft) in enumerate(rest, 1):
+        progress.advance(place, 3, name)
+        field.append(_tried(name, draft, _fit_of(what, draft), time))
+    return _taken(plan, field, head.selection_metric)
+
+
+def _fit_of(what: Supervised, draft: Draft) -> Supervised:
+    """The fit of a draft, on the threads and in the precision that the probe has found."""
+    found = what.training
+    training = changed(
+        draft.training,
+        threads=found.threads,
+        precision=found.precision,
+        channels_last=found.channels_last,
+    )
+    return replace(what, network=draft.network, training=training, augmentation=draft.augmentation)
+
+
+def _seconds_each(head: Supervised, network: Pretrained) -> float:
+    """How long the features of one example take."""
+    count = min(TIMED, len(head.validation))
+    some = head.validation.take(np.arange(count))
+    features_of(head, some.take(np.arange(min(count, 8))), network)
+    started = perf_counter()
+    features_of(head, some, network)
+    return (perf_counter() - started) / max(count, 1)
+
+
+def _head_tried(draft: Draft, head: Supervised, each: float) -> Way:
+    """The linear head on features: a whole training of it takes seconds."""
+    started = perf_counter()
+    start = begun(head)
+    step = (perf_counter() - started) / head.training.steps
+    fit = on_features(head, start)
+    score = fit.validate(fit.build()).score
+    return Way("its features with a linear head", draft, head, Speed(step, each, False), score)
+
+
+def _flips(plan: Plan, head: Supervised) -> tuple[Plan, bool]:
+    """Whether mirrored pictures mean the same to the linear head; the plan says why."""
+    start = begun(head)
+    as_they_are = on_features(head, start)
+    mirror = on_features(replace(head, validation=mirrored(head.validation)), start)
+    plain, flipped = (primary(fit, fit.build()) for fit in (as_they_are, mirror))
+    flip, why = judged(head, "A linear head on features of pictures as they are", plain, flipped)
+    return changed(plan, why=plan.why | {"augmentation.flip": why}), flip
+
+
+def _flipping(draft: Draft, flip: bool) -> Draft:
+    return replace(draft, augmentation=changed(draft.augmentation, flip=flip))
+
+
+def _tried(name: str, draft: Draft, what: Supervised, time: float) -> Way:
+    """A training of about `time` seconds, of which its learning rate knows from the start."""
+    speed = speed_of(what, seconds=SHARE_OF_TIMING / TRIAL_SHARE * time)
+    validating = VALIDATIONS * len(what.validation) * speed.predict_seconds
+    useful = draft.most_epochs * max(1, len(what.train) // what.training.batch_size)
+    steps = int(min(useful, (time - validating) / speed.step_seconds))
+    if steps < LEAST_STEPS:
+        return Way(name, draft, what, speed, -inf)
+    budget = Budget(OVERRUN * time)
+    trial = run_trial(what, steps=steps, watcher=lambda score: budget.exhausted)
+    return Way(name, draft, what, speed, trial.score)
+
+
+def _taken(plan: Plan, field: list[Way], metric: str) -> tuple[Plan, Draft, Speed]:
+    """The plan with the way that is best on validation, the simpler one of equals."""
+    place = winner([[way.score for way in field]], 1.0 if HIGHER_IS_BETTER[metric] else 0.0)
+    best = field[place]
+    listed = "; ".join(f"{way.name} {_figure(way.score)}" for way in field)
+    why = f"{metric} on validation, after trials of the same time: {listed}."
+    draft, fit = best.draft, best.what
+    told = {k: v for k, v in plan.why.items() if not k.startswith(("network.", "training.opt"))}
+    plan = changed(
+        plan,
+        network=fit.network,
+        training=fit.training,
+        augmentation=fit.augmentation,
+        task=draft.task,
+        inference=draft.inference,
+        why=told | draft.why | {"network.family": why},
+    )
+    return plan, draft, best.speed
+
+
+def _figure(score: float) -> str:
+    return f"{abs(score):.4g}" if np.isfinite(score) else "had no time"

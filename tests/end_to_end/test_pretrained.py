@@ -1,0 +1,128 @@
+"""Whole runs that begin with a pretrained network: learned, repeated, resumed, predicted with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+import fathom
+from fathom.core.errors import ArtefactError, PlanError
+from fathom.networks.backbones import sources
+from fathom.planning.plan import load_plan
+from pretrained_models import save_bert, save_vit
+
+pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def reviews(tmp_path) -> Path:
+    """Texts whose words tell how they were meant."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(160):
+        good = number % 2 == 0
+        words = ["the", str(generator.choice(["film", "play"])), "was"]
+        words += list(generator.choice(["good", "fine"] if good else ["bad", "poor"], 2))
+        rows.append({"text": " ".join([*words, f"n{number}"]), "liked": "yes" if good else "no"})
+    path = tmp_path / "reviews.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Noise that is red or blue, in folders."""
+    generator = np.random.default_rng(0)
+    root = tmp_path / "photographs"
+    for place, name in enumerate(("red", "blue")):
+        (root / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = generator.integers(0, 120, (36, 32, 3), dtype=np.uint8)
+            pixels[:, :, 2 * place] += 100
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+def run(source: Path, out: Path, model: Path, *, steps: int = 6, name: str = "run", **settings):
+    settings = {"pretrained": str(model), "data.kinds.text": "text"} | settings
+    if source.is_dir():
+        del settings["data.kinds.text"]
+    target = None if source.is_dir() else "liked"
+    return fathom.fit(
+        source, target=target, out=out, name=name, steps=steps, settings=settings, device="cpu"
+    )
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "bundle" / "model.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_texts_are_learned_and_the_bundle_needs_no_model(reviews, tmp_path):
+    model = save_bert(tmp_path / "model")
+    done = run(reviews, tmp_path / "runs", model, steps=20)
+    plan = load_plan(done.folder / "plan.yaml")
+    assert plan.network.tune
+    assert plan.data.pretrained == str(model.resolve())
+    assert plan.network.backbone.licence == "Apache-2.0"
+    card = (done.folder / "card.md").read_text()
+    assert "Apache-2.0" in card
+    assert str(model.resolve()) in card.replace("\\", "")
+    again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
+    assert same(done.folder, again.folder)
+    before = done.predict(reviews)
+    sources._weights.cache_clear()
+    shutil.rmtree(model)
+    after = fathom.load(done.folder).predict(reviews)
+    pd.testing.assert_frame_equal(before, after)
+    with pytest.raises(PlanError, match="pretrained"):
+        fathom.fit(done.folder / "plan.yaml", out=tmp_path / "third")
+
+
+def test_pictures_with_the_head_alone(photographs, tmp_path):
+    model = save_vit(tmp_path / "model")
+    done = run(photographs, tmp_path / "runs", model, steps=30, **{"network.tune": False})
+    found = weights(done.folder)
+    pretrained = {v.tobytes() for v in load_file(model / "model.safetensors").values()}
+    kept = [value for name, value in found.items() if ".model." in name]
+    assert kept
+    assert all(value.tobytes() in pretrained for value in kept)
+    accuracy = next(r for r in done.evidence if r.id == "performance.accuracy")
+    assert accuracy.value > 0.9
+    again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
+    assert same(done.folder, again.folder)
+
+
+def test_a_start_that_does_not_fit_the_data_is_refused(reviews, tmp_path):
+    vit, bert = save_vit(tmp_path / "vit"), save_bert(tmp_path / "bert")
+    with pytest.raises(PlanError, match="reads pictures"):
+        run(reviews, tmp_path / "runs", vit)
+    table = pd.read_csv(reviews)
+    table["length"] = np.arange(len(table)) % 7
+    beside = tmp_path / "beside.csv"
+    table.to_csv(beside, index=False)
+    with pytest.raises(PlanError, match="--drop"):
+        run(beside, tmp_path / "runs", bert)
+    with pytest.raises(PlanError, match="leave one of them out"):
+        run(reviews, tmp_path / "runs", bert, network="mlp")
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_damaged_backbones_in_bundles_are_told(reviews, tmp_path):
+    done = run(reviews, tmp_path / "runs", save_bert(tmp_path / "model"), steps=2)
+    manifest = done.folder / "bundle" / "bundle.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
+    assert manifest.read_text() != text
+    with pytest.raises(ArtefactError):
+        fathom.load(done.folder).predict(reviews)
