@@ -264,7 +264,7 @@ def test_the_default_family_follows_the_inputs(inputs, family):
     assert spec.__struct_config__.tag == family
 
 
-@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "pretrained"])
 def test_small_data_get_no_larger_networks(family):
     inputs = next(
         i for i in ("colour", "text", "series", "texts") if FAMILIES[family].accepts(INPUTS[i])
