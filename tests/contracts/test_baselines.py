@@ -20,20 +20,32 @@ from fathom.baselines import (
 from fathom.baselines.base import loss
 from fathom.baselines.recipe import Member, Recipe
 from fathom.baselines.tuning import AVERAGED, HURRIED
+from fathom.core.blocks import PADDING_SAMPLE
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
 from fathom.core.prediction import ClassPrediction, NumberPrediction
 from fathom.core.predictor import Predictor
 from fathom.core.ragged import Ragged
-from fathom.core.schema import CategoryStatistics, Field, NumberStatistics, Schema
+from fathom.core.schema import (
+    AudioStatistics,
+    CategoryStatistics,
+    Field,
+    NumberStatistics,
+    Schema,
+)
+from fathom.data.sound_files import as_samples
 from fathom.data.texts import as_written
 
 LABELS = ("ham", "spam", "other")
 
 
+SOUND = AudioStatistics(4_000, 1_600, 1_200, (-6.0,) * 40, (3.0,) * 40)
+
+
 def fields(kinds):
-    return tuple(Field(f"{kind} column", kind, "input", "") for kind in kinds)
+    learned = {"audio": SOUND}
+    return tuple(Field(f"{k} column", k, "input", "", learned.get(k)) for k in kinds)
 
 
 def make_schema(task, kinds, labels):
@@ -89,6 +101,16 @@ def waves(n, generator):
     return Ragged.of(rows, np.nan, np.float32, 2), signal
 
 
+def sounds(n, generator):
+    """Tones of 0.2 to 0.4 seconds at 4,000 samples a second: the higher, the larger the number."""
+    hertz = generator.uniform(300, 1_500, n)
+    rows = [
+        as_samples(0.3 * np.sin(2 * np.pi * pitch * np.arange(length) / 4_000))
+        for pitch, length in zip(hertz, generator.integers(800, 1_600, n), strict=True)
+    ]
+    return Ragged.of(rows, PADDING_SAMPLE, np.int16), (hertz - 900) / 300
+
+
 def make(case, n=700, seed=0):
     """(examples, schema, task name) for a case such as 'mixed regression'."""
     kind, task, *classes = case.split()
@@ -100,7 +122,10 @@ def make(case, n=700, seed=0):
     if kind in {"waves", "records"}:
         series, signal = waves(n, generator)
         inputs, kinds = {"series column": series}, ["series"]
-    if kind in {"notes", "records"}:
+    if kind in {"sounds", "calls"}:
+        heard, signal = sounds(n, generator)
+        inputs, kinds = {"audio column": heard}, ["audio"]
+    if kind in {"notes", "records", "calls"}:
         table, part = scalars(n, generator)
         inputs, signal, kinds = inputs | table, signal + part, [*kinds, "number", "category"]
     if kind in {"table", "mixed"}:
@@ -119,7 +144,10 @@ def make(case, n=700, seed=0):
 
 CASES = [
     f"{kind} {task}"
-    for kind in ("table", "pictures", "mixed", "texts", "notes", "waves", "records")
+    for kind in (
+        *("table", "pictures", "mixed", "texts", "notes", "waves", "records"),
+        *("sounds", "calls"),
+    )
     for task in ("classification 2", "classification 3", "regression")
 ]
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
@@ -153,6 +181,7 @@ def test_applicable_follows_the_kinds():
     assert names("text") == ["constant", "texts"]
     assert names("text", "time") == ["constant", "linear", "boosting", "texts", "text_boosting"]
     assert names("series") == ["constant", "series"]
+    assert names("audio") == ["constant", "audio"]
     assert names("tokens") == ["constant"]
     assert names("boolean", "time") == ["constant", "linear", "boosting"]
     assert names("image") == ["constant", *of_pictures]

@@ -10,6 +10,8 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from fathom.core.blocks import (
+    PADDING_SAMPLE,
+    AudioBlock,
     CategoriesBlock,
     ImageBlock,
     InputSpec,
@@ -31,7 +33,7 @@ from fathom.networks import (
 from fathom.networks.attention import Attend, turned
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec
-from fathom.networks.steps import MaskedBatchNorm, Steps, flat
+from fathom.networks.steps import Maps, MaskedBatchNorm, Steps, flat
 from fathom.networks.vit import sincos
 
 ROWS = 2_000
@@ -43,6 +45,7 @@ WIDE = ImageBlock(3, 24, 40, (120.0, 110.0, 100.0), (60.0, 50.0, 40.0))
 TEXT = TextBlock(60, 12, 7)
 SERIES = SeriesBlock(2, 30, 14)
 GAPS = SeriesBlock(3, 700, 400, gaps=True)  # long enough for patches
+SOUND = AudioBlock(8_000, 4_000, 2_000, (-6.0,) * 40, (3.0,) * 40)
 INPUTS = {
     "numbers": InputSpec({"numbers": NUMBERS}),
     "categories": InputSpec({"categories": CATEGORIES}),
@@ -55,7 +58,10 @@ INPUTS = {
     "texts": InputSpec({"title": TEXT, "flat": TEXT}),
     "series": InputSpec({"signal": SERIES}),
     "gaps": InputSpec({"signal": GAPS}),
-    "everything": InputSpec({"numbers": NUMBERS, "keys": CATEGORIES, "view": GREY, "text": TEXT}),
+    "sound": InputSpec({"recording": SOUND}),
+    "everything": InputSpec(
+        {"numbers": NUMBERS, "keys": CATEGORIES, "view": GREY, "text": TEXT, "sound": SOUND}
+    ),
     "records": InputSpec({"numbers": NUMBERS, "signal": GAPS}),
 }
 OUTPUTS = {
@@ -93,6 +99,8 @@ def batch(inputs: InputSpec, size: int = 4) -> dict[str, torch.Tensor]:
             made[name] = texts(block, size, generator)
         elif isinstance(block, SeriesBlock):
             made[name] = series(block, size, generator)
+        elif isinstance(block, AudioBlock):
+            made[name] = sounds(block, size, generator)
         else:
             shape = (size, block.channels, block.height, block.width)
             made[name] = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
@@ -118,6 +126,14 @@ def series(block: SeriesBlock, size: int, generator: torch.Generator) -> torch.T
         values[torch.arange(size), lengths - 1] = 1.0
     values[torch.arange(block.length) >= lengths[:, None]] = torch.nan
     return values
+
+
+def sounds(block: AudioBlock, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Noise that becomes longer from row to row, the first shorter than a window."""
+    samples = torch.randint(-9_000, 9_000, (size, block.length), generator=generator)
+    lengths = torch.linspace(50, block.length, size).long()
+    samples[torch.arange(block.length) >= lengths[:, None]] = PADDING_SAMPLE
+    return samples.short()
 
 
 def make(family: str, inputs: str, output: str, seed: int = 0):
@@ -194,22 +210,24 @@ def check_evaluation(network, data, size):
 SEQUENCES = [
     (family, inputs)
     for family in FAMILIES
-    for inputs in ("text", "series", "gaps")
+    for inputs in ("text", "series", "gaps", "sound")
     if FAMILIES[family].accepts(INPUTS[inputs])
 ]
+PADDING = {"text": 0, "sound": PADDING_SAMPLE}
 
 
 @pytest.mark.parametrize(("family", "inputs"), SEQUENCES)
 def test_padding_is_never_seen(family, inputs):
     network = make(family, inputs, "classes").eval()
     [(name, data)] = batch(INPUTS[inputs]).items()
-    padded = data == 0 if inputs == "text" else data.isnan().all(dim=2)
+    padding = PADDING.get(inputs, torch.nan)
+    padded = data == padding if inputs in PADDING else data.isnan().all(dim=2)
     lengths = [int((~row).nonzero().max()) + 1 for row in padded]
     together = network({name: data})
     rows = zip(data, lengths, strict=True)
     alone = [network({name: row[:length][None]})[0] for row, length in rows]
     torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-5)
-    more = torch.full((len(data), 5, *data.shape[2:]), 0 if inputs == "text" else torch.nan)
+    more = torch.full((len(data), 555 if inputs == "sound" else 5, *data.shape[2:]), padding)
     longer = torch.cat([data, more.to(data.dtype)], dim=1)
     torch.testing.assert_close(network({name: longer}), together, rtol=1e-4, atol=1e-5)
 
@@ -222,8 +240,8 @@ def check_stages(network, data):
     with torch.no_grad():
         for _, stage in stages:
             flow = stage(flow)
-            assert isinstance(flow, torch.Tensor | Steps)
-            assert len(flow.values if isinstance(flow, Steps) else flow) == 4
+            assert isinstance(flow, torch.Tensor | Steps | Maps)
+            assert len(flow if isinstance(flow, torch.Tensor) else flow.values) == 4
             assert flat(flow).ndim >= 2
         torch.testing.assert_close(flow, network(data), rtol=0, atol=0)
     held = {id(p) for _, stage in stages for p in stage.parameters()}
@@ -267,7 +285,9 @@ def test_the_default_family_follows_the_inputs(inputs, family):
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "pretrained"])
 def test_small_data_get_no_larger_networks(family):
     inputs = next(
-        i for i in ("colour", "text", "series", "texts") if FAMILIES[family].accepts(INPUTS[i])
+        i
+        for i in ("colour", "text", "series", "texts", "sound")
+        if FAMILIES[family].accepts(INPUTS[i])
     )
     inputs, output = INPUTS[inputs], OUTPUTS["classes"]
     counts = []

@@ -12,12 +12,12 @@ from PIL import Image, ImageFile
 from fathom.core.budget import Budget
 from fathom.core.errors import BudgetError
 from fathom.core.progress import Silent
-from fathom.data import picture_columns, pictures
+from fathom.data import file_columns, pictures
 from fathom.data.encode import encode
+from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.opening import header
-from fathom.data.picture_columns import find_pictures
 from fathom.data.pictures import decode, encode_pictures, foresee, learn_levels
 from fathom.data.read import read
 from fathom.deployment.surprises import find_surprises
@@ -182,7 +182,7 @@ def test_a_picture_that_an_arrow_table_names_counts_for_the_digest(tmp_path, abs
 
     def digest():
         raw = read(tmp_path / "t.parquet")
-        return find_pictures(raw, infer_schema(raw, target="y"), Silent()).digest
+        return find_files(raw, infer_schema(raw, target="y"), Silent()).digest
 
     before = digest()
     assert before == digest()
@@ -192,8 +192,8 @@ def test_a_picture_that_an_arrow_table_names_counts_for_the_digest(tmp_path, abs
 
 def test_pictures_of_a_folder_are_looked_at_once(tmp_path, monkeypatch):
     raw = read(deep_folder(tmp_path))
-    monkeypatch.setattr(picture_columns, "look_at_all", None)
-    assert find_pictures(raw, infer_schema(raw), Silent()).digest == raw.digest
+    monkeypatch.setattr(file_columns, "look_at_all", None)
+    assert find_files(raw, infer_schema(raw), Silent()).digest == raw.digest
 
 
 def test_dev_names_the_validation_split_of_pictures_too(tmp_path):

@@ -13,6 +13,7 @@ from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
 from fathom.baselines.series import Series
+from fathom.baselines.sounds import Sounds
 from fathom.baselines.text_boosting import TextBoosting
 from fathom.baselines.texts import Texts
 from fathom.core.budget import Budget
@@ -35,6 +36,7 @@ for _baseline in (
     Texts,
     TextBoosting,
     Series,
+    Sounds,
 ):
     BASELINES.register(_baseline.name)(_baseline)
 
@@ -44,7 +46,7 @@ def applicable(schema: Schema) -> list[str]:
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
     pictures, `picture_boosting` both; `texts` and `text_boosting` see the texts and the scalar
-    columns, `series` the series and the scalar columns.
+    columns, `series` the series and the scalar columns, `audio` the sounds and the scalar columns.
     """
     names = ["constant"]
     scalar = schema.of_kind("number", "category", "boolean", "time")
@@ -56,6 +58,8 @@ def applicable(schema: Schema) -> list[str]:
         names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("series"):
         names += ["series"]
+    if schema.of_kind("audio"):
+        names += ["audio"]
     return names
 
 

@@ -121,6 +121,24 @@ class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=
     missing: int = 0
 
 
+class AudioStatistics(Struct, frozen=True, tag="audio", forbid_unknown_fields=True):
+    """Of a column of sound: the rate that sounds are brought to, and their length in samples.
+
+    Sounds are cut behind `length` samples, which concerns the share `cut` of the training rows;
+    `typical` is the median length there, and the share `resampled` came at another rate. `mean` and
+    `std` are those of the log-mel energies of each band.
+    """
+
+    rate: int
+    length: int
+    typical: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    cut: float = 0.0
+    resampled: float = 0.0
+    missing: int = 0
+
+
 Statistics = (
     NumberStatistics
     | CategoryStatistics
@@ -128,6 +146,7 @@ Statistics = (
     | ImageStatistics
     | TextStatistics
     | SeriesStatistics
+    | AudioStatistics
 )
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: training pictures and series, changed at random in ways that keep their meaning.
+"""Augmentation: training examples, changed at random in ways that keep their meaning.
 
 It works on a whole batch on the device where the batch lies. All randomness comes from the
 generator handed in, so a step can be repeated exactly.
@@ -16,10 +16,17 @@ from torch import Tensor
 from fathom.core.batch import PATCH_SHARE, PATCH_TARGETS, Batch
 from fathom.core.errors import PlanError
 from fathom.data.augment_series import jitter, rescale, slide
+from fathom.data.augment_sounds import move_in_time, relisten
+
+MOST_DECIBELS = 60
+SHARES = (
+    *("brightness", "contrast", "zoom", "rescale", "slide"),
+    *("time_shift", "hidden_bands", "hidden_time"),
+)
 
 
 class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is done to each training picture; the default is nothing.
+    """What is done to each training example; the default is nothing.
 
     `flip` mirrors left and right with probability one half. `shift` moves by up to so many pixels
     in each direction, the rim being continued by reflection. `cutout` blanks a square of so many
@@ -29,7 +36,12 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     then counts as much as the patch is large (Yun et al. 2019, arXiv 1905.04899). `progressive`
     below 1 begins with pictures whose sides are that share of the full ones, see `PictureSizes`.
     Of series, `jitter` adds noise of so many standard deviations, `rescale` changes the amplitude
-    by up to that share, `slide` the time by up to that share of the length. Raises PlanError for
+    by up to that share, `slide` the time by up to that share of the length.
+
+    Of sound, `time_shift` moves by up to that share of its length, silence following from the other
+    end; `loudness` makes it louder or softer by up to so many decibels; `noise` is added, up to
+    that share of its own loudness. `hidden_bands` and `hidden_time` hide up to that share of the
+    bands of pitch, and of the time, from the network (`networks.sound`). Raises PlanError for
     values below zero, or shares of one and above (`cutmix` may be one).
     """
 
@@ -44,16 +56,25 @@ class AugmentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     jitter: float = 0.0
     rescale: float = 0.0
     slide: float = 0.0
+    time_shift: float = 0.0
+    loudness: float = 0.0
+    noise: float = 0.0
+    hidden_bands: float = 0.0
+    hidden_time: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
-        of_series = ("jitter", "rescale", "slide")
-        for name in ("shift", "cutout", "brightness", "contrast", "zoom", "cutmix", *of_series):
+        for name in self.__struct_fields__:
             if getattr(self, name) < 0:
                 raise PlanError(f"augmentation.{name} is below zero; 0 turns it off.")
-        for name in ("brightness", "contrast", "zoom", "rescale", "slide"):
+        for name in SHARES:
             if getattr(self, name) >= 1:
                 raise PlanError(f"augmentation.{name} is a share of the range: it must be below 1.")
+        if self.loudness > MOST_DECIBELS:
+            raise PlanError(
+                f"augmentation.loudness is {self.loudness:g} decibels: give at most "
+                f"{MOST_DECIBELS}."
+            )
         if self.cutmix > 1:
             raise PlanError("augmentation.cutmix is a share of the pictures: it must be at most 1.")
         if not 0 < self.progressive <= 1:
@@ -104,7 +125,7 @@ class PictureSizes:
 
 
 class Augment:
-    """Augments every picture block (B, C, H, W) of a batch and every block of series (B, L, C).
+    """Augments pictures (B, C, H, W), series (B, L, C) and sounds (B, L) int16 of a batch.
 
     Other blocks pass untouched.
     """
@@ -126,6 +147,8 @@ class Augment:
             return self._augment(block, generator)
         if block.ndim == 3 and block.is_floating_point():
             return self._augment_series(block, generator)
+        if block.dtype == torch.int16:
+            return self._augment_sounds(block, generator)
         return block
 
     def _augment_series(self, series: Tensor, generator: torch.Generator) -> Tensor:
@@ -135,6 +158,14 @@ class Augment:
         if spec.rescale:
             series = rescale(series, spec.rescale, generator)
         return jitter(series, spec.jitter, generator) if spec.jitter else series
+
+    def _augment_sounds(self, sounds: Tensor, generator: torch.Generator) -> Tensor:
+        spec = self.spec
+        if spec.time_shift:
+            sounds = move_in_time(sounds, spec.time_shift, generator)
+        if spec.loudness or spec.noise:
+            sounds = relisten(sounds, spec.loudness, spec.noise, generator)
+        return sounds
 
     def _augment(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         spec = self.spec

@@ -2,8 +2,8 @@
 
 Each row is encoded by itself, with the schema alone, so that a row means the same in training and
 in serving. A number that cannot be parsed counts as missing, and a category that training never
-saw has the code of unknown: such rows remain usable. A picture that cannot be read does not; its
-row is named in `Encoded.unreadable`.
+saw has the code of unknown: such rows remain usable. A picture or sound that cannot be read does
+not; its row is named in `Encoded.unreadable`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 from fathom.core.blocks import (
     CATEGORIES,
     NUMBERS,
+    AudioBlock,
     Block,
     CategoriesBlock,
     ImageBlock,
@@ -33,6 +34,7 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.ragged import Ragged
 from fathom.core.schema import (
+    AudioStatistics,
     CategoryStatistics,
     Field,
     ImageStatistics,
@@ -48,6 +50,7 @@ from fathom.data.labels import indicator
 from fathom.data.pictures import encode_pictures
 from fathom.data.scaling import standardise
 from fathom.data.series import NO_VALUE, encode_series, series_of, without_values
+from fathom.data.sounds import encode_sounds
 from fathom.data.table import Table
 from fathom.data.texts import as_written, encode_texts
 
@@ -92,6 +95,8 @@ def input_spec(schema: Schema) -> InputSpec:
         elif isinstance(s, SeriesStatistics):
             gaps = s.gaps > 0 or s.missing > 0
             blocks[field.name] = SeriesBlock(s.channels, s.length, s.typical, gaps)
+        elif isinstance(s, AudioStatistics):
+            blocks[field.name] = AudioBlock(s.rate, s.length, s.typical, s.mean, s.std)
     return InputSpec(blocks)
 
 
@@ -138,6 +143,11 @@ def encode(
         inputs[field.name] = pictures
         unreadable.update(reasons)
         clipped[field.name] = frozenset(beyond)
+    for field in schema.of_kind("audio"):
+        assert isinstance(field.statistics, AudioStatistics)
+        sounds, reasons = encode_sounds(table[field.name], field.statistics, progress, budget)
+        inputs[field.name] = sounds
+        unreadable.update(reasons)
     written: dict[str, Ragged] = {}
     for field in schema.of_kind("text"):
         assert isinstance(field.statistics, TextStatistics)

@@ -37,11 +37,12 @@ def copies(schema: Schema, table: Table, hashes: Array) -> Array:
 
     Were the columns independent, a row with value frequencies p would be expected n * prod(p)
     times; only rows expected less than 0.01 times count as copies. In a table of a few coarse
-    columns, equal rows are different cases that look alike. Equal pictures are always copies.
+    columns, equal rows are different cases that look alike. Equal pictures and sounds are always
+    copies.
     """
     repeated = repeats_in(hashes)
     rows = np.flatnonzero(repeated)
-    if not len(rows) or schema.of_kind("image"):
+    if not len(rows) or schema.of_kind("image", "audio"):
         return repeated
     log_expected = np.full(len(rows), np.log(len(hashes)))
     for field in schema.inputs:
@@ -81,8 +82,8 @@ def keys(field: Field, column: Column, coarse: Callable[[Array], Array] | None =
     """One number for each value of a column, (n,) uint64; `coarse` simplifies what is hashed:
     numbers (n,) float64, or distinct texts (k,) object.
     """
-    if field.kind == "image":
-        return hash_pictures(column)
+    if field.kind in ("image", "audio"):
+        return hash_files(column)
     if isinstance(column, Ragged):
         return _hash_series(column, coarse)
     if not isinstance(column, pd.Series):
@@ -97,8 +98,8 @@ def keys(field: Field, column: Column, coarse: Callable[[Array], Array] | None =
     return np.append(of_texts, _MISSING)[codes]
 
 
-def hash_pictures(column: Column) -> Array:
-    """A hash of each picture's pixels or of its file, (n,) uint64."""
+def hash_files(column: Column) -> Array:
+    """A hash of each picture's pixels, or of the file of a picture or sound, (n,) uint64."""
     if not isinstance(column, pd.Series):
         return _hash_arrays(np.asarray(column))
     values = list(column)

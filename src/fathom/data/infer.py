@@ -25,13 +25,21 @@ from fathom.core.schema import (
     TimeStatistics,
 )
 from fathom.data import cells
+from fathom.data.file_columns import judge_files
 from fathom.data.labels import is_list_text
-from fathom.data.picture_columns import judge_pictures
 from fathom.data.profile import Finding, Profile, judge, profile
 from fathom.data.raw import Raw
 from fathom.data.series_columns import described
 
-USABLE: tuple[Kind, ...] = ("number", "category", "boolean", "time", "image", "text", "series")
+USABLE: tuple[Kind, ...] = (
+    *("number", "category", "boolean", "time", "image", "text", "series", "audio"),
+)
+# Kinds that are taken as declared, and what their columns are declared to be, and hold.
+DECLARED: dict[Kind, tuple[str, str]] = {
+    "image": ("pictures", "pictures"),
+    "text": ("text", "texts"),
+    "audio": ("sound", "sounds"),
+}
 MAXIMUM_CLASSES = 1000
 FEW_INTEGERS = 20  # a whole-numbered target with at most so many values names classes
 
@@ -217,10 +225,10 @@ def _target_field(name: str, task: TaskName) -> Field:
 
 def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked: bool) -> Field:
     column = raw.table[name]
-    if not isinstance(column, pd.Series) or declared in ("image", "text", "series"):
+    if not isinstance(column, pd.Series) or declared == "series" or declared in DECLARED:
         finding = _declared(column, declared, asked)
-    elif declared is None and (pictures := judge_pictures(raw, name)) is not None:
-        finding = pictures
+    elif declared is None and (files := judge_files(raw, name)) is not None:
+        finding = files
     else:
         facts = profile(name, column)
         finding = judge(facts)
@@ -237,15 +245,14 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
 
 
 def _declared(column: Any, declared: Kind | None, asked: bool) -> Finding:
-    if declared == "image":
-        return Finding("image", "declared as pictures" if asked else "the data holds pictures")
     if isinstance(column, Ragged):
         told = "declared as series" if asked else "the data holds series"
         return Finding("series", f"{told}: {described(column)}")
     if declared == "series":
         raise DataError("A column declared as series holds none: give a list of numbers a row.")
-    if declared == "text":
-        return Finding("text", "declared as text" if asked else "the data holds texts")
+    if declared in DECLARED:
+        one, several = DECLARED[declared]
+        return Finding(declared, f"declared as {one}" if asked else f"the data holds {several}")
     shape = "×".join(map(str, column.shape[1:]))
     return Finding(declared or "series", f"arrays of {shape} values are not used yet", use=False)
 

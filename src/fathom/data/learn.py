@@ -9,6 +9,7 @@ import pandas as pd
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
 from fathom.core.schema import (
+    AudioStatistics,
     CategoryStatistics,
     Field,
     ImageStatistics,
@@ -24,6 +25,7 @@ from fathom.data.labels import label_counts
 from fathom.data.pictures import learn_pictures, told_levels
 from fathom.data.scaling import standardise
 from fathom.data.series import learn_series, series_of, told_series
+from fathom.data.sounds import learn_sounds, told_sounds
 from fathom.data.table import Table
 from fathom.data.texts import Pretokenized, learn_texts, told_cut
 
@@ -63,7 +65,7 @@ def learn(
 
 
 def _told(field: Field) -> Field:
-    """The field with what was learned of deep pictures, or is cut off texts, in its reason."""
+    """The field with what was learned of pictures, texts or sound in its reason."""
     told = ""
     if isinstance(field.statistics, ImageStatistics) and field.statistics.levels is not None:
         told = told_levels(field.statistics.levels)
@@ -71,6 +73,8 @@ def _told(field: Field) -> Field:
         told = told_cut(field.statistics)
     if isinstance(field.statistics, SeriesStatistics):
         told = told_series(field.statistics)
+    if isinstance(field.statistics, AudioStatistics):
+        told = told_sounds(field.statistics)
     return msgspec.structs.replace(field, reason=f"{field.reason}; {told}") if told else field
 
 
@@ -83,6 +87,8 @@ def _statistics(
 ) -> Statistics:
     if field.kind == "image" and field.role == "input":
         return learn_pictures(field.name, table[field.name], image_size)
+    if field.kind == "audio" and field.role == "input":
+        return learn_sounds(field.name, table[field.name])
     if field.kind == "series" and field.role == "input":
         return learn_series(series_of(table[field.name], field.name, 1))
     column = cells.scalars(table, field.name)

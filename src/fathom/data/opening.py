@@ -1,18 +1,15 @@
 """Opening single pictures safely: a file's path or its bytes, of any format that is read.
 
-`look` reads no more than a header; whether all pixels can be decoded shows at `open_picture`.
+`header` reads no more than a header; whether all pixels can be decoded shows at `open_picture`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import struct
 import zlib
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fathom.core.errors import DataError
-from fathom.core.progress import Progress
-from fathom.data.parallel import WAITING, in_order
+from fathom.data.media import Look, Medium
 
 Image.init()  # Pillow knows its formats, and their endings, only from here on
 FORMATS = tuple(
@@ -33,7 +29,6 @@ SUFFIXES = frozenset(s for s, name in Image.registered_extensions().items() if n
 SEVERAL = ("GIF", "WEBP", "TIFF", "PNG", "AVIF")  # the formats whose frames or pages count; an MPO
 # is a photograph beside which a camera left smaller copies
 MAX_PIXELS = 100_000_000  # 300 MB decoded; a picture that claims more is an attack or a mistake
-SHOWN_EVERY = 200
 CLIPPED = "clipped"  # what `Image.info` holds where values lay beyond the levels
 _ORIENTATION, _FIRST_TURNED = 274, 5  # the EXIF tag, and its values for pictures on their side
 _BROKEN = (  # what Pillow's readers raise on damaged files
@@ -101,60 +96,6 @@ def extremes(source: str | Path | bytes) -> Levels | None:
             return (float(pixels.min()), float(pixels.max())) if pixels.size else None
     except _BROKEN:
         return None
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a look at a file showed: why it is no picture ('' if it is one), the SHA-256 of its
-    content, and whether it has several frames or pages.
-    """
-
-    reason: str
-    digest: str
-    several: bool = False
-
-
-def look(path: Path) -> Look:
-    """Read a file's content once, for its digest, and a picture's header."""
-    if not path.is_file():
-        gone = not path.is_symlink() and not path.exists()
-        if gone:
-            return Look("cannot be read as a picture: there is no such file", "")
-        return Look("is no file, but a link that leads nowhere, or to a folder", "")
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if not file.tell():
-                return Look("is empty", digest)
-            file.seek(0)
-            return _look_inside(file, digest)
-    except OSError as error:
-        return Look(f"cannot be opened: {error.strerror}", "")
-
-
-def look_at_all(paths: Iterable[Path], progress: Progress) -> list[Look]:
-    """`look` at every file, in threads; every byte is read once.
-
-    The digest of a data set is what tells whether a run can be resumed or repeated on it, so that
-    times of change would not do. Reading costs little beside decoding (LOG.md has figures).
-    """
-    paths = list(paths)
-    found: list[Look] = []
-    for result in in_order(look, paths, workers=WAITING):
-        found.append(result)
-        if len(found) % SHOWN_EVERY == 0:
-            progress.advance(len(found), len(paths), "pictures looked at")
-    return found
-
-
-def tell_of_several(places: list[str], progress: Progress) -> None:
-    """Say that of animations and files of several pages the first picture is used."""
-    if places:
-        files = "1 file holds" if len(places) == 1 else f"{len(places):,} files hold"
-        such = "" if len(places) == 1 else " such as"
-        progress.say(
-            f"{files} several frames or pages,{such} {places[0]}: the first of each is used."
-        )
 
 
 def _look_inside(file: IO[bytes], digest: str) -> Look:
@@ -228,3 +169,16 @@ def _reason(error: Exception) -> str:
         return f"cannot be read as a picture: {os.strerror(error.errno)}"
     text = " ".join(str(error).split()) or type(error).__name__
     return f"cannot be read as a picture: {text}"
+
+
+PICTURES = Medium(
+    kind="image",
+    column="image",
+    one="a picture",
+    many="pictures",
+    such="PNG or JPEG files",
+    suffixes=SUFFIXES,
+    inside=_look_inside,
+    opens=lambda content: header(content) is not None,
+)
+"""Files of pictures."""

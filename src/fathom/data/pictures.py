@@ -235,7 +235,7 @@ class _Work:
                 self.progress.advance(done, total, "pictures")
             if budget and done == min(CHUNK, total):
                 seconds = (budget.elapsed - begun) * total / done
-                _require_time(total, seconds, before, begun)
+                require_time(f"{total:,} pictures", seconds, before, begun)
 
     def _decode_or_reason(self, numbered: tuple[int, Any]) -> Array | str:
         row, cell = numbered
@@ -268,7 +268,7 @@ def foresee(column: Column, digest: str, budget: Budget) -> None:
             return
         if seconds > HOPELESS * before:
             break
-    _require_time(len(column), seconds, before, spent)
+    require_time(f"{len(column):,} pictures", seconds, before, spent)
 
 
 def names_of(column: pd.Series[Any]) -> list[str]:
@@ -292,15 +292,15 @@ def _form(statistics: ImageStatistics) -> str:
     return f"{DECODING} {s.channels} {s.height} {s.width} {s.levels}"
 
 
-def _require_time(pictures: int, seconds: float, left: float, spent: float) -> None:
+def require_time(what: str, seconds: float, left: float, spent: float) -> None:
     """Raise BudgetError where reading would leave too little of the budget to learn in."""
     if seconds <= READING_SHARE * left:
         return
     enough = math.ceil((spent + ADVISED * seconds) / 60)
     raise BudgetError(
-        f"Reading the {pictures:,} pictures takes about {format_duration(seconds)}, but "
+        f"Reading the {what} takes about {format_duration(seconds)}, but "
         f"{format_duration(left)} are left of the budget, in which to learn as well: give "
-        f"--budget {enough}m, or fewer or smaller pictures."
+        f"--budget {enough}m, or fewer or smaller files."
     )
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Kind, Schema, SeriesReading
+from fathom.data.file_columns import MEDIA, absolute_paths
 from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
 from fathom.data.formats.columns import keep_signs
 from fathom.data.joining import demand, join
 from fathom.data.long_series import fold
-from fathom.data.picture_columns import absolute_paths
 from fathom.data.raw import Raw, Signs
 from fathom.data.series_columns import settle
 
@@ -83,9 +83,9 @@ def read(
 def read_rows(source: object, schema: Schema, progress: Progress | None = None) -> Raw:
     """Read rows to predict. The target may be absent; every input of the schema must be there.
 
-    A folder of pictures may be flat, and one picture is enough. Files that cannot be read keep
-    their place in the table and are listed in `problems`. Numbers written as text are read as they
-    were when the schema was made.
+    A folder of pictures, sounds or texts may be flat, and one file is enough. Files that cannot be
+    read keep their place in the table and are listed in `problems`. Numbers written as text are
+    read as they were when the schema was made.
     """
     signs = {field.name: field.decimal_sign for field in schema.inputs if field.decimal_sign}
     known = Series(
@@ -95,7 +95,7 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
         source, labelled=False, progress=progress or Silent(), signs=signs, series=known
     )
     demand(raw, [field.name for field in schema.inputs], "which the model needs")
-    return absolute_paths(raw, [field.name for field in schema.of_kind("image")])
+    return absolute_paths(raw, [field.name for field in schema.of_kind(*MEDIA)])
 
 
 def _read_one(

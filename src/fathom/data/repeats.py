@@ -137,8 +137,9 @@ def _near(
     budget: Budget | None,
     progress: Progress,
 ) -> Near:
-    if wanted is False:
-        return Near(why_not="data.near_duplicates is off")
+    why_not = _not_looked_for(schema, wanted)
+    if why_not:
+        return Near(why_not=why_not)
     pictures = schema.of_kind("image")
     if not pictures:
         return _near_rows(raw, schema, hashes, budget if wanted is None else None)
@@ -167,6 +168,14 @@ def _near_rows(raw: Raw, schema: Schema, hashes: Array, budget: Budget | None) -
         )
     pairs = [near_rows(schema, raw.table, hashes), near_texts(schema, raw.table, hashes)]
     return Near(np.unique(np.concatenate(pairs), axis=0), f"{ROWS}; {TEXTS}")
+
+
+def _not_looked_for(schema: Schema, wanted: bool | None) -> str:
+    """Why near duplicates are not looked for whatever the time; '' where they are."""
+    if wanted is False:
+        return "data.near_duplicates is off"
+    sounds = len(schema.of_kind("audio")) == len(schema.inputs)
+    return "sounds are compared byte for byte alone" if sounds else ""
 
 
 class _Patience:

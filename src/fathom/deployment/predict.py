@@ -17,7 +17,7 @@ from fathom.core.examples import Examples
 from fathom.core.files import write_atomic
 from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress, Silent
-from fathom.core.schema import ImageStatistics, Schema
+from fathom.core.schema import AudioStatistics, ImageStatistics, Schema
 from fathom.data import cells
 from fathom.data.encode import MISSING_CODE, Encoded, encode
 from fathom.data.raw import Problem, Raw
@@ -27,7 +27,7 @@ from fathom.deployment.bundle import Bundle
 from fathom.deployment.surprises import Surprises, find_surprises
 
 # Rows that are encoded and predicted at once: so memory does not grow with the data.
-MOST_ROWS, MOST_PIXELS = 4096, 2**27
+MOST_ROWS, MOST_VALUES = 4096, 2**27
 NO_INPUT = "none of its inputs can be read"
 
 
@@ -98,8 +98,9 @@ def predict(
 def _chunks(table: Table, schema: Schema) -> Iterator[tuple[int, Table, Encoded]]:
     """The position of each chunk's first row, its raw rows, and its examples."""
     images = [f.statistics for f in schema.inputs if isinstance(f.statistics, ImageStatistics)]
-    pixels = sum(s.height * s.width * s.channels for s in images)
-    size = min(MOST_ROWS, max(1, MOST_PIXELS // max(1, pixels)))
+    sounds = [f.statistics for f in schema.inputs if isinstance(f.statistics, AudioStatistics)]
+    values = sum(s.height * s.width * s.channels for s in images) + sum(s.length for s in sounds)
+    size = min(MOST_ROWS, max(1, MOST_VALUES // max(1, values)))
     for start in range(0, max(len(table), 1), size):
         rows = table.take(np.arange(start, min(start + size, len(table))))
         yield start, rows, encode(rows, schema, targets=False)
@@ -129,12 +130,13 @@ def _answer(prediction: Prediction, unreadable: list[int]) -> pd.DataFrame:
 
 
 def _places(raw: Raw, schema: Schema) -> tuple[str, list[str] | list[int]]:
-    """The first column: file names for a folder of pictures, 1-based row numbers for all else."""
+    """The first column: file names for a folder of files, else ids or 1-based row numbers."""
     if schema.series_reading is not None:
         id = schema.series_reading.id
         return id, [str(text) for text in cells.texts(cells.scalars(raw.table, id))]
+    inputs = [field.name for field in schema.inputs]
     of_files = [f.name for f in schema.of_kind("image") if isinstance(raw.table[f.name], pd.Series)]
-    if any(raw.kinds.get(name) == "image" for name in of_files):
+    if raw.looked_at & {*inputs} or any(raw.kinds.get(name) == "image" for name in of_files):
         # A name that is no UTF-8 must not spoil the whole file.
         names = [raw.locate(row) for row in range(len(raw))]
         return "file", [name.encode("utf-8", "replace").decode() for name in names]

@@ -23,6 +23,7 @@ from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPred
 from fathom.core.predictor import Predictor
 from fathom.core.ragged import Ragged
 from fathom.core.schema import (
+    AudioStatistics,
     CategoryStatistics,
     Field,
     ImageStatistics,
@@ -35,6 +36,7 @@ from fathom.core.schema import (
 )
 from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.series import series_fit
+from fathom.data.sounds import statistics_fit
 from fathom.data.table import Column, Table
 from fathom.data.texts import tokenizer_fits
 from fathom.deployment.manifest import WAY_OUT
@@ -50,6 +52,7 @@ STATISTICS: Mapping[str, type[Statistics]] = {
     "image": ImageStatistics,
     "text": TextStatistics,
     "series": SeriesStatistics,
+    "audio": AudioStatistics,
 }
 # What code raises that meets values which it never writes itself.
 UNFIT = (
@@ -87,6 +90,8 @@ def _fits(field: Field) -> bool:
         return tokenizer_fits(statistics)
     if isinstance(statistics, SeriesStatistics):
         return series_fit(statistics)
+    if isinstance(statistics, AudioStatistics):
+        return statistics_fit(statistics)
     if isinstance(statistics, NumberStatistics | TimeStatistics):
         return statistics.scale > 0
     return True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import log2, prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fathom.core.mel import LogMel
 from fathom.networks.attention import Attend
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.family import MembersHead
@@ -44,6 +45,12 @@ def _members_head(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * len(inputs[0]) * int(module.weight.numel())
 
 
+def _log_mel(module: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> int:
+    frames = output[0].shape[0] * output[0].shape[1]
+    spectrum = 2.5 * module.size * log2(module.size)  # of a real signal, as is usually reckoned
+    return int(frames * (spectrum + 2 * module.filters.numel()))
+
+
 Counter = Callable[[Any, tuple[Any, ...], Any], int]
 
 # A multiplication and an addition are two operations. What works on each value by itself
@@ -58,6 +65,7 @@ COUNTERS: dict[type[nn.Module], Counter] = {
     nn.RNN: _cells,
     nn.LSTM: _cells,
     nn.GRU: _cells,
+    LogMel: _log_mel,
     MembersHead: _members_head,
 }
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.Embedding)

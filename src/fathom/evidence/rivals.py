@@ -19,6 +19,7 @@ TITLES = {
     "texts": "the linear model on words",
     "text_boosting": "gradient boosting on columns and texts",
     "series": "the linear model on random convolutions",
+    "audio": "gradient boosting on features of sound",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -29,6 +30,7 @@ STRENGTHS = {
     "texts": "being simpler and cheaper, and its weights can be read",
     "text_boosting": "being simpler and cheaper to fit",
     "series": "being simpler and cheaper to fit",
+    "audio": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
 }

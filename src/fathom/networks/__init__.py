@@ -8,6 +8,7 @@ from fathom.core.blocks import InputSpec
 from fathom.core.output import OutputSpec
 from fathom.core.randomness import derive_seed
 from fathom.networks.activations import ACTIVATIONS
+from fathom.networks.audio_convnet import AudioConvnetSpec
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import FAMILIES, Family, Network, Reasons
 from fathom.networks.mixed import MixedSpec, family_of
@@ -30,6 +31,7 @@ NetworkSpec = (
     | TransformerSpec
     | TextConvnetSpec
     | SeriesConvnetSpec
+    | AudioConvnetSpec
     | MixedSpec
     | PretrainedSpec
 )
@@ -60,6 +62,7 @@ def default_spec(inputs: InputSpec, output: OutputSpec, rows: int) -> tuple[Netw
 __all__ = [
     "ACTIVATIONS",
     "FAMILIES",
+    "AudioConvnetSpec",
     "ConvnetSpec",
     "Family",
     "MixedSpec",

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from fathom.core.blocks import (
     PADDING_TOKEN,
+    AudioBlock,
     InputSpec,
     SequenceBlock,
     SeriesBlock,
     TextBlock,
 )
 from fathom.core.errors import PlanError
+from fathom.networks import sound
 from fathom.networks.steps import Steps
 
 EMBEDDING_STD = 0.1
@@ -85,12 +87,13 @@ def front_size(block: SequenceBlock, width: int) -> int:
     if isinstance(block, SeriesBlock):
         channels = block.channels * (2 if block.gaps else 1)
         return channels * (2 * series_stride(block) + 1) * width
-    return 0
+    return sound.front_size(block, width)
 
 
 FRONTS: dict[type[Any], Callable[[Any, int], nn.Module]] = {
     TextBlock: TextFront,
     SeriesBlock: SeriesFront,
+    AudioBlock: sound.AudioFront,
 }
 """Type of a block to what builds its front from the block and the width of a step."""
 

@@ -12,9 +12,10 @@ import torch
 from msgspec import Struct, field
 from torch import Tensor, nn
 
-from fathom.core.blocks import Block, ImageBlock, InputSpec, SeriesBlock, TextBlock
+from fathom.core.blocks import AudioBlock, Block, ImageBlock, InputSpec, SeriesBlock, TextBlock
 from fathom.core.errors import PlanError, nearest
 from fathom.core.output import OutputSpec
+from fathom.networks.audio_convnet import AudioConvnetSpec
 from fathom.networks.convnet import ConvnetSpec
 from fathom.networks.family import (
     FAMILIES,
@@ -38,7 +39,13 @@ from fathom.networks.vit import VitSpec
 
 SCALARS = "numbers and categories"
 FieldSpec = (
-    ConvnetSpec | VitSpec | RecurrentSpec | TransformerSpec | TextConvnetSpec | SeriesConvnetSpec
+    ConvnetSpec
+    | VitSpec
+    | RecurrentSpec
+    | TransformerSpec
+    | TextConvnetSpec
+    | SeriesConvnetSpec
+    | AudioConvnetSpec
 )
 MANY = 20_000
 """Training examples from which on the default trunk is twice as wide."""
@@ -180,6 +187,8 @@ def family_of(block: Block) -> str:
         return "convnet"
     if isinstance(block, TextBlock):
         return "text_convnet"
+    if isinstance(block, AudioBlock):
+        return "audio_convnet"
     if isinstance(block, SeriesBlock):
         return "series_convnet"
     return "transformer"

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from fathom.core.backbone import Backbone
-from fathom.core.blocks import ImageBlock, InputSpec
+from fathom.core.blocks import AudioBlock, ImageBlock, InputSpec
 from fathom.core.output import OutputSpec
 from fathom.data.augment import AugmentSpec
 from fathom.data.pictures import DEFAULT_SIZE
@@ -73,10 +73,29 @@ SEQUENCES_CANDIDATES = ("mlp", "transformer", "recurrent")
 MEMBERS_EPOCHS = 2
 SEQUENCES_EPOCHS = 40
 LEAST_STEPS = 150
+# Of sound: what is said a little later, louder or in some noise is the same; so is what can still
+# be told when a fifth of the pitches, or of the time, is not heard.
+SOUND = {
+    "time_shift": 0.1,
+    "loudness": 6.0,
+    "noise": 0.1,
+    "hidden_bands": 0.2,
+    "hidden_time": 0.2,
+}
+SOUND_REASONS: Reasons = {
+    "time_shift": "A sound that begins a little sooner or later means the same.",
+    "loudness": "A sound recorded from nearer by or further off means the same.",
+    "noise": "A sound with some noise in it means the same.",
+    "hidden_bands": "Whoever cannot hear some pitches learns to go by all of them (SpecAugment).",
+    "hidden_time": "Whoever misses a moment learns to go by the whole (SpecAugment).",
+}
 SHIFT = 20  # pictures are moved by up to a twentieth of their side
 # A photograph keeps its meaning under more: moved by a tenth, larger or smaller, in another light.
 PHOTO_SIDE = 48
 PHOTO_SHIFT, PHOTO_ZOOM, PHOTO_BRIGHTNESS, PHOTO_CONTRAST = 10, 0.2, 0.2, 0.3
+# Examples of a step at most. A sound is a map of bands and time, of which a few stay near the
+# processor.
+MOST_ROWS, MOST_PICTURES, MOST_SOUNDS = 256, 512, 64
 MANY_PICTURES, MOST_EPOCHS = 20_000, 150
 
 
@@ -109,7 +128,8 @@ def defaults_for(
         reasons["side"] = f"From scratch {DEFAULT_SIZE} pixels a side say enough, and are quick."
     why = {f"network.{field}": sentence for field, sentence in reasons.items()}
     pictures = bool(inputs.images)
-    batch_size = _batch_size(rows, pictures)
+    most = MOST_SOUNDS if _has_sound(inputs) else MOST_PICTURES if pictures else MOST_ROWS
+    batch_size = _batch_size(rows, most)
     training = TrainingSpec(
         steps=1,
         batch_size=batch_size,
@@ -200,6 +220,14 @@ def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> Opt
 
 
 def _augmentation(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:
+    """How training examples are changed, and why."""
+    spec, reasons = _of_pictures(inputs)
+    if _has_sound(inputs):
+        return replace(spec, **SOUND), reasons | SOUND_REASONS
+    return spec, reasons
+
+
+def _of_pictures(inputs: InputSpec) -> tuple[AugmentSpec, Reasons]:
     """How training pictures are changed, and why. Flips are decided by a trial later on."""
     blocks = inputs.images.values()
     side = min((min(b.height, b.width) for b in blocks), default=0)
@@ -226,10 +254,14 @@ def is_photograph(block: ImageBlock) -> bool:
     return block.channels == 3 and min(block.height, block.width) >= PHOTO_SIDE
 
 
-def _batch_size(rows: int, pictures: bool) -> int:
-    """A power of two that leaves at least some 16 steps an epoch."""
+def _has_sound(inputs: InputSpec) -> bool:
+    return any(isinstance(block, AudioBlock) for block in inputs.blocks.values())
+
+
+def _batch_size(rows: int, most: int) -> int:
+    """A power of two that leaves at least some 16 steps an epoch, 32 at least."""
     size = 32
-    while size * 2 * 16 <= rows and size < (512 if pictures else 256):
+    while size * 2 * 16 <= rows and size < most:
         size *= 2
     return size
 

@@ -19,15 +19,16 @@ from fathom.core.record import Record
 from fathom.core.schema import ImageStatistics, LabelReading, Schema
 from fathom.data.audit import Audit, after_encoding, audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
+from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
 from fathom.data.labels import fold_labels, left_out
 from fathom.data.learn import learn
-from fathom.data.picture_columns import find_pictures
 from fathom.data.pictures import foresee, told_clipped
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.read import read
 from fathom.data.repeats import find_repeats
+from fathom.data.sounds import foresee_sounds
 from fathom.data.split import Splits, split
 from fathom.planning.backbones import Start, choose_start
 from fathom.planning.request import Request
@@ -93,9 +94,11 @@ def understand(request: Request, budget: Budget, progress: Progress) -> tuple[Ra
     if folded.reading is not None:
         schema = _with_reason(schema, folded.reason)
         progress.say(f"What is learned: {folded.reason}.")
-    raw = drop_unusable(find_pictures(raw, schema, progress), schema)
+    raw = drop_unusable(find_files(raw, schema, progress), schema)
     for pictures in schema.of_kind("image"):
         foresee(raw.table[pictures.name], raw.digest, budget)
+    for sounds in schema.of_kind("audio"):
+        foresee_sounds(raw.table[sounds.name], budget)
     return raw, schema
 
 

@@ -32,6 +32,7 @@ WEIGHTS = {
     "texts": 3.0,
     "text_boosting": 4.0,
     "series": 4.0,
+    "audio": 4.0,
 }
 
 TIMED = 512  # validation examples that are answered once more, to foresee the cost of evidence

@@ -28,6 +28,7 @@ from fathom.data.source import ArraySource, Held
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, PretrainedSpec, build
 from fathom.networks.convnet import smaller
+from fathom.networks.sound import hide
 from fathom.tasks import selection
 from fathom.training import checkpoint as checkpoints
 from fathom.training.log import Listener
@@ -64,12 +65,15 @@ class Supervised:
 
     def fresh(self) -> nn.Module:
         """A network with fresh weights on the device."""
-        return build(self.network, self.inputs, self.output, seed=self.seed).to(self.device)
+        network = build(self.network, self.inputs, self.output, seed=self.seed)
+        hide(network, self.augmentation.hidden_bands, self.augmentation.hidden_time)
+        return network.to(self.device)
 
     def source(self) -> ArraySource:
         """The training examples, resident on the device, or read batch by batch where stored."""
         assert self.train.targets is not None
-        changes = changed(self.augmentation, progressive=1.0) != AugmentSpec()
+        spec = changed(self.augmentation, progressive=1.0, hidden_bands=0.0, hidden_time=0.0)
+        changes = spec != AugmentSpec()
         return ArraySource(
             {name: self._resident(self._small(block)) for name, block in self.train.inputs.items()},
             self.task.encode_targets(self.train.targets).to(self.device),

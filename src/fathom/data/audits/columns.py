@@ -13,6 +13,8 @@ from fathom.data.audits.words import percent
 from fathom.data.raw import Raw
 from fathom.data.series import without_values
 
+FILES = ("image", "audio")  # kinds that are never empty cells: what cannot be read is left out
+
 
 def column_records(raw: Raw, schema: Schema) -> list[Record]:
     """`data.missing`, `data.identifiers`, `data.constants` and `data.unreadable`."""
@@ -32,7 +34,7 @@ def missing_share(raw: Raw, field: Field) -> float:
     column = raw.table[field.name]
     if isinstance(column, Ragged):
         return float(without_values(column).mean())
-    if not isinstance(column, pd.Series) or field.kind == "image":
+    if not isinstance(column, pd.Series) or field.kind in FILES:
         return 0.0
     if field.kind == "number":
         return float(np.isnan(cells.numbers(column)).mean())
@@ -41,10 +43,10 @@ def missing_share(raw: Raw, field: Field) -> float:
 
 
 def _missing(raw: Raw, schema: Schema) -> Record:
-    if all(field.kind == "image" for field in schema.inputs):
-        reason = "The inputs are pictures, which are there or not."
+    if all(field.kind in FILES for field in schema.inputs):
+        reason = "The inputs are pictures or sounds, which are there or not."
         return not_applicable("data.missing", "data", reason)
-    shares = {f.name: missing_share(raw, f) for f in schema.inputs if f.kind != "image"}
+    shares = {f.name: missing_share(raw, f) for f in schema.inputs if f.kind not in FILES}
     gaps = sorted(((s, name) for name, s in shares.items() if s > 0), reverse=True)
     total = float(np.mean(list(shares.values())))
     sentence = "No input value is missing."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fathom.core.registry import Registry
-from fathom.data.formats import arrays, idx, pictures, shards, ts
+from fathom.data.formats import arrays, folders, idx, shards, ts
 from fathom.data.formats.tables import TABLES, Format, ReadFile
 
 __all__ = ["FORMATS", "Format", "ReadFile"]
@@ -19,6 +19,10 @@ FORMATS.register("ts")(Format(ts.recognises, ts.read_file, "series (.ts)"))
 FORMATS.register("shards")(
     Format(shards.recognises, shards.read_file, "folders of tables with the same columns")
 )
-FORMATS.register("pictures")(
-    Format(pictures.recognises, pictures.read_file, "folders with a folder of pictures per class")
+FORMATS.register("folders")(
+    Format(
+        folders.recognises,
+        folders.read_file,
+        "folders with a folder of pictures, sounds or texts per class",
+    )
 )

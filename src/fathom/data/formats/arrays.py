@@ -27,8 +27,8 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.schema import Kind
 from fathom.data.formats import memory, packed
+from fathom.data.formats.folders import visible
 from fathom.data.formats.names import ORDER, SPLITS, TARGETS
-from fathom.data.formats.pictures import visible
 from fathom.data.joining import join
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table

@@ -21,9 +21,9 @@ from fathom.core.errors import DataError
 from fathom.core.progress import Progress
 from fathom.data.formats import delimited
 from fathom.data.formats.columns import keep_signs, to_columns
+from fathom.data.formats.folders import visible
 from fathom.data.formats.memory import run_name
 from fathom.data.formats.names import ORDER, SPLITS
-from fathom.data.formats.pictures import visible
 from fathom.data.formats.tables import TABLES
 from fathom.data.joining import join, joint_digest, place_in, stack
 from fathom.data.raw import Raw, Signs

@@ -1,17 +1,17 @@
-"""Folders with a folder of pictures for each class.
+"""Folders with a folder of files for each class: of pictures, of sound, or of texts.
 
     photos/cat/1.png           photos/train/cat/1.png  photos/test/cat/7.png
     photos/dog/2.png           photos/train/dog/2.png  photos/test/dog/8.png
 
-Reading only looks at each file's header; whether all pixels can be decoded shows when they are
-encoded.
+Reading only looks at the header of a picture or sound; whether all of it can be decoded shows when
+it is encoded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,15 +20,23 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
+from fathom.core.schema import Kind
 from fathom.data.formats.names import ORDER, SPLITS
-from fathom.data.opening import SUFFIXES, look_at_all, tell_of_several
+from fathom.data.formats.text_files import TEXTS, read_text
+from fathom.data.media import Medium, look_at_all, tell_of_several
+from fathom.data.opening import PICTURES
+from fathom.data.parallel import WAITING, in_order
 from fathom.data.raw import Problem, Raw, Signs
+from fathom.data.sound_files import SOUNDS
 from fathom.data.table import Column, Table
+
+MEDIA = (PICTURES, SOUNDS, TEXTS)
+STRAY = 0.1  # of the files of a folder that may be of another kind, as covers among sounds are
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A file of a picture folder: its path, class ('' for none) and given split ('' for none)."""
+class ClassFile:
+    """A file of such a folder: its path, class ('' for none) and given split ('' for none)."""
 
     path: Path
     label: str = ""
@@ -36,91 +44,119 @@ class PictureFile:
 
 
 def recognises(path: Path) -> bool:
-    """Whether the path is a folder (its content is checked while reading) or one picture file."""
+    """Whether the path is a folder (its content is checked while reading), a picture or a sound."""
     if path.is_dir():
         return True
-    return path.suffix.lower() in SUFFIXES
+    return any(path.suffix.lower() in medium.suffixes for medium in (PICTURES, SOUNDS))
 
 
 def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | None = None) -> Raw:
-    """Read a folder of pictures, or, for prediction, a flat folder or one picture.
+    """Read a folder of files, or, for prediction, a flat folder or one file.
 
-    With `labelled` every picture needs a class folder, and unreadable files are left out; without,
+    With `labelled` every file needs a class folder, and unreadable files are left out; without,
     they keep their place and are named in `problems` too.
     """
+    medium = medium_of(path)
     if labelled and not path.is_dir():
-        raise DataError(f"{path} is one picture: to learn, give a folder with a folder per class.")
+        raise DataError(
+            f"{path} is one {medium.many[:-1]}: to learn, give a folder with a folder per class."
+        )
     if labelled:
-        files, problems = class_files(path)
+        files, problems = class_files(path, medium)
     elif path.is_dir():
-        files, problems = _any_files(path)
+        files, problems = _any_files(path, medium)
     else:
-        files, problems = [PictureFile(path)], []
+        files, problems = [ClassFile(path)], []
     if not files:
-        raise DataError(_no_pictures(path))
-    looks = look_at_all([file.path for file in files], progress)
+        raise DataError(_nothing_found(path))
+    looks = look_at_all([file.path for file in files], medium, progress)
     root = path if path.is_dir() else path.parent
     seen = list(zip(files, looks, strict=True))
     bad = [Problem(_below(file.path, root), look.reason) for file, look in seen if look.reason]
     if labelled and 2 * len(bad) > len(files):
         raise DataError(
-            f"{path} is no folder of pictures: {len(bad)} of its {len(files)} files in class "
-            f"folders cannot be read, such as {bad[0].where}; put one folder of PNG or JPEG files "
+            f"{path} is no folder of {medium.many}: {len(bad)} of its {len(files)} files in class "
+            f"folders cannot be read, such as {bad[0].where}; put one folder of {medium.such} "
             "for each class there."
         )
     tell_of_several([_below(file.path, root) for file, look in seen if look.several], progress)
     if labelled:
         seen = [(file, look) for file, look in seen if not look.reason]
     files, digests = [file for file, _ in seen], [look.digest for _, look in seen]
-    return _raw(path, root, files, digests, [*problems, *bad])
+    raw = _raw(root, medium, files, digests)
+    name = (path if path.is_dir() else path.with_suffix("")).resolve().name.lower()
+    return replace(raw, name=name, source=str(path), problems=(*problems, *bad))
 
 
-def _raw(
-    path: Path, root: Path, files: list[PictureFile], digests: list[str], problems: list[Problem]
-) -> Raw:
+def medium_of(path: Path) -> Medium:
+    """What a file is, or most files of a folder are; pictures where nothing tells.
+
+    Raises DataError where a folder holds pictures and sound, and neither is a stray few.
+    """
+    paths = list(walk(path)) if path.is_dir() else [path]
+    found = {
+        medium.kind: [p for p in paths if p.suffix.lower() in medium.suffixes]
+        for medium in (PICTURES, SOUNDS)
+    }
+    fewer, more = sorted((PICTURES, SOUNDS), key=lambda medium: len(found[medium.kind]))
+    few, many = found[fewer.kind], found[more.kind]
+    if len(few) > STRAY * len(many):
+        raise DataError(
+            f"{path} holds {fewer.many} and {more.many}, such as {_below(few[0], path)} and "
+            f"{_below(many[0], path)}: keep one of the two, or name both in the columns of a table."
+        )
+    texts = any(p.suffix.lower() in TEXTS.suffixes for p in paths)
+    return more if many else TEXTS if texts else PICTURES
+
+
+def _raw(root: Path, medium: Medium, files: list[ClassFile], digests: list[str]) -> Raw:
     names = [_below(file.path, root) for file in files]
     content = sha256("\n".join(f"{n}\0{d}" for n, d in zip(names, digests, strict=True)).encode())
-    columns: dict[str, Column] = {"image": pd.Series(_absolute(files, root), dtype="str")}
+    columns: dict[str, Column] = {medium.column: _cells(medium, files, root)}
+    kinds: dict[str, Kind] = {medium.column: medium.kind}
     labelled = all(file.label for file in files)
     if labelled:
         columns["label"] = pd.Series([f.label for f in files], dtype="str")
     given = all(file.split for file in files) and len({file.split for file in files}) > 1
     return Raw(
-        name=(path if path.is_dir() else path.with_suffix("")).resolve().name.lower(),
-        source=str(path),
+        name="",
+        source="",
         table=Table(columns),
         given_split=np.array([f.split for f in files], dtype=object) if given else None,
-        kinds={"image": "image", "label": "category"} if labelled else {"image": "image"},
+        kinds={**kinds, "label": "category"} if labelled else kinds,
         target="label" if labelled else None,
-        problems=tuple(problems),
         digest=f"sha256:{content.hexdigest()}",
         where=names.__getitem__,
-        looked_at=frozenset({"image"}),
+        looked_at=frozenset({medium.column}),
     )
 
 
-def _absolute(files: list[PictureFile], root: Path) -> list[str]:
+def _cells(medium: Medium, files: list[ClassFile], root: Path) -> Column:
+    """Absolute paths; of text files their texts."""
     resolved = root.resolve()
-    return [str(resolved / file.path.relative_to(root)) for file in files]
+    paths = [resolved / file.path.relative_to(root) for file in files]
+    if medium is TEXTS:
+        return pd.Series(list(in_order(read_text, paths, workers=WAITING)), dtype="str")
+    return pd.Series([str(path) for path in paths], dtype="str")
 
 
-def class_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
+def class_files(root: Path, medium: Medium) -> tuple[list[ClassFile], list[Problem]]:
     """Every file below the class folders, sorted; and what was left out."""
     problems: list[Problem] = []
-    files: list[PictureFile] = []
-    splits = split_folders(root)
+    files: list[ClassFile] = []
+    splits = split_folders(root, medium)
     for folder, split in splits or [(root, "")]:
-        files += _of_classes(folder, split, problems, root)
+        files += _of_classes(folder, split, problems, root, medium)
     taken = {folder.name for folder, _ in splits}
     for extra in visible(root) if splits else ():
         if extra.is_dir() and extra.name not in taken:
             reason = "was left out: it lies beside the folders of the splits"
             problems.append(Problem(extra.name, reason))
-    files, twins = without_twins(files)
+    files, twins = without_twins(files) if medium is PICTURES else (files, [])
     return files, [*problems, *twins]
 
 
-def split_folders(root: Path) -> list[tuple[Path, str]]:
+def split_folders(root: Path, medium: Medium) -> list[tuple[Path, str]]:
     """The folders of given splits directly below `root`, each with the split that it names.
 
     They count as splits only if one is for training and they hold class folders in common, since
@@ -136,28 +172,29 @@ def split_folders(root: Path) -> list[tuple[Path, str]]:
     if named and alone and not train:
         raise DataError(
             f"{root} has the folders {', '.join(p.name for p in folders)}, but none named train "
-            "with a folder of pictures for each class: sort the pictures into such folders."
+            f"with a folder of {medium.many} for each class: sort the {medium.many} into such "
+            "folders."
         )
     shared = any(train & other for other in classes[1:])
     return named if train and (shared or alone) else []
 
 
 def _of_classes(
-    folder: Path, split: str, problems: list[Problem], root: Path
-) -> Iterator[PictureFile]:
-    loose = [p for p in visible(folder) if p.is_file() and p.suffix.lower() in SUFFIXES]
+    folder: Path, split: str, problems: list[Problem], root: Path, medium: Medium
+) -> Iterator[ClassFile]:
+    loose = [p for p in visible(folder) if p.is_file() and p.suffix.lower() in medium.suffixes]
     reason = "was left out: it lies in no class folder"
-    problems += [Problem(_below(picture, root), reason) for picture in loose[:3]]
+    problems += [Problem(_below(file, root), reason) for file in loose[:3]]
     if len(loose) > 3:
-        reason = f"{len(loose) - 3} more pictures were left out: they lie in no class folder"
+        reason = f"{len(loose) - 3} more {medium.many} were left out: they lie in no class folder"
         problems.append(Problem(_below(folder, root), reason))
     for label in visible(folder):
         if label.is_dir():
             for file in walk(label):
-                yield PictureFile(file, label.name, split)
+                yield ClassFile(file, label.name, split)
 
 
-def without_twins(files: list[PictureFile]) -> tuple[list[PictureFile], list[Problem]]:
+def without_twins(files: list[ClassFile]) -> tuple[list[ClassFile], list[Problem]]:
     """Leave out PNG files that lie beside a JPEG of the same name: masks, or copies.
 
     Only where nearly all files come in such pairs; then learning from both would be a mistake.
@@ -200,35 +237,40 @@ def walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _any_files(root: Path) -> tuple[list[PictureFile], list[Problem]]:
-    """Files for prediction: with classes if the folder has them, else all pictures in it."""
+def _any_files(root: Path, medium: Medium) -> tuple[list[ClassFile], list[Problem]]:
+    """Files for prediction: with classes if the folder has them, else all of the medium in it."""
     inside = visible(root)
-    flat = any(p.is_file() and p.suffix.lower() in SUFFIXES for p in inside)
+    flat = any(p.is_file() and p.suffix.lower() in medium.suffixes for p in inside)
     parts = {SPLITS.get(p.name.lower()) for p in inside if p.is_dir()}
     if not flat and ("train" in parts or parts - {"validation", "test"}):
-        return class_files(root)
-    files = [p for p in walk(root) if p.suffix.lower() in SUFFIXES]
-    left_out = [p for p in walk(root) if p.suffix.lower() not in SUFFIXES]
-    problems = [Problem(_below(p, root), "is no picture and was left out") for p in left_out]
-    return [PictureFile(path) for path in files], problems
+        return class_files(root, medium)
+    files = [p for p in walk(root) if p.suffix.lower() in medium.suffixes]
+    left_out = [p for p in walk(root) if p.suffix.lower() not in medium.suffixes]
+    reason = f"is no {medium.many[:-1]} and was left out"
+    return [ClassFile(path) for path in files], [Problem(_below(p, root), reason) for p in left_out]
 
 
 def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path != root else root.name
 
 
-def _no_pictures(path: Path) -> str:
-    """Say what the folder holds instead of a folder of pictures for each class."""
+def _nothing_found(path: Path) -> str:
+    """Say what the folder holds instead of a folder of files for each class."""
     inside = visible(path)
     tables = [p.name for p in inside if p.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet")]
     suffixes = Counter(p.suffix.lower() for p in inside if p.is_file())
     if not inside:
-        return f"{path} is an empty folder: put a folder of pictures for each class there."
-    if any(suffix in SUFFIXES for suffix in suffixes):
         return (
-            f"The pictures in {path} lie in no class folder: move each into a folder named "
-            "after its class."
+            f"{path} is an empty folder: put a folder of pictures, sounds or texts for each class "
+            "there."
         )
+    for medium in (PICTURES, SOUNDS):
+        if any(suffix in medium.suffixes for suffix in suffixes):
+            return (
+                f"The {medium.many} in {path} lie in no class folder: move each into a folder "
+                "named after its class."
+            )
     if tables:
         return f"{path} is a folder of tables: name one of them, such as {path / tables[0]}."
-    return f"{path} holds no pictures: put a folder of PNG or JPEG files for each class there."
+    such = ", or ".join(medium.such for medium in MEDIA)
+    return f"{path} holds nothing to learn from: put a folder of {such} for each class there."
