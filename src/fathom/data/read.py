@@ -12,7 +12,7 @@ from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Kind, Schema, SeriesReading
 from fathom.data.file_columns import MEDIA, absolute_paths
-from fathom.data.formats import FORMATS, Format, datasets, foreign, memory, shards
+from fathom.data.formats import FORMATS, Format, datasets, folders, foreign, memory, shards
 from fathom.data.formats.columns import keep_signs
 from fathom.data.joining import demand, join
 from fathom.data.long_series import fold
@@ -91,9 +91,11 @@ def read_rows(source: object, schema: Schema, progress: Progress | None = None) 
     known = Series(
         {field.name: field.kind for field in schema.inputs}, schema.series_reading, learned=True
     )
-    raw = _read_one(
-        source, labelled=False, progress=progress or Silent(), signs=signs, series=known
-    )
+    shown = progress or Silent()
+    if isinstance(source, str | os.PathLike) and folders.holds_texts(Path(source), schema):
+        raw = _checked(str(source), lambda: folders.read_texts(Path(source), shown))
+    else:
+        raw = _read_one(source, labelled=False, progress=shown, signs=signs, series=known)
     demand(raw, [field.name for field in schema.inputs], "which the model needs")
     return absolute_paths(raw, [field.name for field in schema.of_kind(*MEDIA)])
 

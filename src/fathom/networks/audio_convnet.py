@@ -4,6 +4,9 @@ After BC-ResNet (Kim et al. 2021, "Broadcasted residual learning for efficient k
 arXiv 2106.04140): in each block a convolution across bands works on the whole map and one across
 time on the mean of all bands, which is cheap, and what the second finds is added to every band.
 Every normalization and every convolution across time leaves padding out.
+
+The default has fewer and wider blocks than the paper's: on a processor a pass over a map costs more
+than the products in it, and in as many steps they learned far more (LOG.md).
 """
 
 from __future__ import annotations
@@ -53,9 +56,9 @@ class AudioConvnetSpec(
     values that make no network.
     """
 
-    widths: tuple[int, ...] = (16, 24, 32, 40)
-    depths: tuple[int, ...] = (2, 2, 4, 4)
-    stem: int = 16
+    widths: tuple[int, ...] = (24, 32, 48, 64)
+    depths: tuple[int, ...] = (1, 1, 2, 1)
+    stem: int = 24
     stride: int = 2
     dropout: float = 0.1
     head_dropout: float = 0.2
@@ -256,7 +259,7 @@ def default_spec(
     seconds = block.typical / block.rate if isinstance(block, AudioBlock) else 0.0
     stride = 1 if seconds <= SHORT_SECONDS else 2
     return AudioConvnetSpec(stride=stride), {
-        "widths": f"Broadcasted residuals need few channels: these suit {rows:,} training sounds.",
+        "widths": f"Broadcasted residuals need few channels: these suit {rows:,} sounds.",
         "stride": f"Sounds of typically {seconds:.2g} s are looked at every {10 * stride} ms.",
     }
 

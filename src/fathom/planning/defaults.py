@@ -15,6 +15,7 @@ from fathom.data.augment import AugmentSpec
 from fathom.data.pictures import DEFAULT_SIZE
 from fathom.networks import (
     FAMILIES,
+    AudioConvnetSpec,
     ConvnetSpec,
     NetworkSpec,
     PretrainedSpec,
@@ -49,6 +50,8 @@ SEQUENCES_OPTIMIZERS = {
 }
 # Vectors of tokens that are pooled and no more take longer steps (Banking77, see LOG.md).
 POOLED_TEXT_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.01)
+# A convnet of sound has few weights, which take long steps.
+SOUNDS_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.01)
 TABLES_OPTIMIZERS = {
     "muon": OptimizerSpec(name="muon", learning_rate=0.002),
     "adamw": OptimizerSpec(name="adamw", learning_rate=0.002),
@@ -214,6 +217,8 @@ def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> Opt
         return MEMBERS_OPTIMIZER
     if name is None and isinstance(network, TextConvnetSpec) and network.depth == 0:
         return POOLED_TEXT_OPTIMIZER
+    if name in {None, "adamw"} and isinstance(network, AudioConvnetSpec):
+        return SOUNDS_OPTIMIZER
     if inputs.sequences and not inputs.images:  # beside pictures what they need counts most
         return SEQUENCES_OPTIMIZERS[name or "adamw"]
     return (PICTURES_OPTIMIZERS if inputs.images else TABLES_OPTIMIZERS)[name or "muon"]

@@ -9,6 +9,8 @@ it is encoded.
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress
-from fathom.core.schema import Kind
+from fathom.core.schema import Kind, Schema
 from fathom.data.formats.names import ORDER, SPLITS
 from fathom.data.formats.text_files import TEXTS, read_text
 from fathom.data.media import Medium, look_at_all, tell_of_several
@@ -31,6 +33,7 @@ from fathom.data.sound_files import SOUNDS
 from fathom.data.table import Column, Table
 
 MEDIA = (PICTURES, SOUNDS, TEXTS)
+MOST_HEADER = 10_000  # bytes of a first line that may be a header
 STRAY = 0.1  # of the files of a folder that may be of another kind, as covers among sounds are
 
 
@@ -56,7 +59,36 @@ def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | 
     With `labelled` every file needs a class folder, and unreadable files are left out; without,
     they keep their place and are named in `problems` too.
     """
-    medium = medium_of(path)
+    return _read(path, medium_of(path), labelled=labelled, progress=progress)
+
+
+def holds_texts(path: Path, schema: Schema) -> bool:
+    """Whether a path is texts to predict for a model of a folder of texts, and no table.
+
+    A text file alone, or such files in a flat folder, would else be taken for tables.
+    """
+    if [(f.name, f.kind) for f in schema.inputs] != [(TEXTS.column, TEXTS.kind)]:
+        return False
+    path = path.expanduser()
+    paths = visible(path) if path.is_dir() else [path]
+    texts = [p for p in paths if p.suffix.lower() in TEXTS.suffixes and p.is_file()]
+    return bool(texts) and not _has_column(texts[0], TEXTS.column)
+
+
+def _has_column(path: Path, name: str) -> bool:
+    """Whether the first line of a text file is a header with this column."""
+    with path.open("rb") as file:
+        first = file.readline(MOST_HEADER)
+    names = re.split(rb"[\t,;|]", first.removeprefix(BOM_UTF8))
+    return name.encode() in [each.strip().strip(b'"') for each in names]
+
+
+def read_texts(path: Path, progress: Progress) -> Raw:
+    """Texts to predict: those of a folder, or one file."""
+    return _read(path.expanduser(), TEXTS, labelled=False, progress=progress)
+
+
+def _read(path: Path, medium: Medium, *, labelled: bool, progress: Progress) -> Raw:
     if labelled and not path.is_dir():
         raise DataError(
             f"{path} is one {medium.many[:-1]}: to learn, give a folder with a folder per class."
