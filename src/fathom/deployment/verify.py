@@ -82,16 +82,20 @@ def _fits(field: Field) -> bool:
     statistics = field.statistics
     if not isinstance(statistics, STATISTICS.get(field.kind, ())):
         return False
+    if isinstance(statistics, SeriesStatistics):
+        return series_fit(statistics)
+    if isinstance(statistics, AudioStatistics):
+        return statistics_fit(statistics)
+    return _others_fit(statistics)
+
+
+def _others_fit(statistics: Statistics | None) -> bool:
     if isinstance(statistics, ImageStatistics):
         sides = (statistics.height, statistics.width)
         channels = {statistics.channels, len(statistics.mean), len(statistics.std)}
         return all(1 <= side <= LARGEST_SIDE for side in sides) and channels in ({1}, {3})
     if isinstance(statistics, TextStatistics):
         return tokenizer_fits(statistics)
-    if isinstance(statistics, SeriesStatistics):
-        return series_fit(statistics)
-    if isinstance(statistics, AudioStatistics):
-        return statistics_fit(statistics)
     if isinstance(statistics, NumberStatistics | TimeStatistics):
         return statistics.scale > 0
     return True

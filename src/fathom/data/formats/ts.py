@@ -21,8 +21,8 @@ from fathom.core.ragged import Ragged
 from fathom.data.cells import MISSING
 from fathom.data.formats import packed
 from fathom.data.formats.encoding import read_utf8
+from fathom.data.formats.folders import visible
 from fathom.data.formats.memory import SERIES, run_name
-from fathom.data.formats.pictures import visible
 from fathom.data.joining import join
 from fathom.data.raw import Raw, Signs
 from fathom.data.table import Column, Table
