@@ -90,7 +90,7 @@ def test_kinds_are_overridden_and_revive_ignored_columns():
     assert field_of(ids, kinds={"column": "number"}).role == "input"
     assert field_of(np.arange(N) % 4, kinds={"column": "category"}).kind == "category"
     with pytest.raises(PlanError, match="not used yet"):
-        field_of(ids, kinds={"column": "audio"})
+        field_of(ids, kinds={"column": "volume"})
     with pytest.raises(PlanError, match=r"'numbr'.*Did you mean 'number'"):
         field_of(ids, kinds={"column": "numbr"})
     with pytest.raises(DataError, match="holds no number"):
