@@ -108,6 +108,7 @@ def _subject(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Su
         straddlers=straddlers,
         near_straddlers=near_straddlers,
         bound_by=_bound_by(outcome),
+        scratch=outcome.learned.scratch,
         on_test_access=note_access,
     )
 
@@ -142,6 +143,7 @@ def _costs(outcome: Outcome) -> dict[str, float]:
         "peak_memory_bytes": float(peak_memory()),
         "threads": float(plan.training.threads),
         "learning_rate": plan.training.optimizer.learning_rate,
+        "scratch_seconds": outcome.learned.scratch_seconds,
     }
 
 

@@ -34,6 +34,7 @@ from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.resolve import resolve, supervised
 from fathom.planning.rivals import Rivals, fit_rivals
 from fathom.run import Run, load
+from fathom.scratch import beside_scratch
 from fathom.shipping import Learned, Outcome, ship
 from fathom.tasks import build_task
 from fathom.tracking import Tracking, tracking
@@ -192,4 +193,4 @@ def _train(
     if job.resumed:
         earlier = result.seconds - (job.budget.elapsed - before)
         job.budget.count(earlier + plan.seconds["before"])
-    return Learned(network, what, result)
+    return beside_scratch(Learned(network, what, result), job, prepared, plan, progress)

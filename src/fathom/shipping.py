@@ -24,11 +24,13 @@ from fathom.training.trainer import TrainingResult
 
 @dataclass(frozen=True)
 class Learned:
-    """The trained network, what it was trained on, and how that went."""
+    """The trained network, what it was trained on, how that went; beside it one from scratch."""
 
     network: nn.Module
     what: Supervised
     result: TrainingResult
+    scratch: NetworkPredictor | None = None
+    scratch_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 from safetensors.numpy import load_file
 
 import fathom
 from fathom.core.errors import ArtefactError, PlanError
+from fathom.networks import ConvnetSpec
 from fathom.networks.backbones import sources
-from fathom.planning.plan import load_plan
+from fathom.planning.plan import ScratchPlan, load_plan, save_plan
 from pretrained_models import save_bert, save_vit
 
 pytest.importorskip("transformers")
@@ -101,6 +103,24 @@ def test_pictures_with_the_head_alone(photographs, tmp_path):
     assert accuracy.value > 0.9
     again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
     assert same(done.folder, again.folder)
+
+
+def test_the_gain_over_a_network_from_scratch_is_measured(photographs, tmp_path):
+    done = run(photographs, tmp_path / "runs", save_vit(tmp_path / "model"), steps=3)
+    plan = load_plan(done.folder / "plan.yaml")
+    beside = ScratchPlan(
+        ConvnetSpec(widths=(8, 8), side=16), plan.training, plan.augmentation, plan.task
+    )
+    path = tmp_path / "plan.yaml"
+    save_plan(replace(plan, scratch=beside, seconds=plan.seconds | {"scratch": 5.0}), path)
+    again = fathom.fit(path, out=tmp_path / "again")
+    assert same(done.folder, again.folder)  # what stands beside it decides nothing
+    gain = next(r for r in again.evidence if r.id == "gain.from_scratch.accuracy")
+    assert gain.status == "measured"
+    assert gain.interval[0] <= gain.value <= gain.interval[1]
+    assert (again.folder / "scratch" / "log.jsonl").exists()
+    without = next(r for r in done.evidence if r.id == "gain.from_scratch.accuracy")
+    assert without.status == "not_applicable"
 
 
 def test_a_start_that_does_not_fit_the_data_is_refused(reviews, tmp_path):

@@ -21,6 +21,7 @@ from fathom.evidence import (
     gap,
     memory,
     performance,
+    start,
     training,
     walkthrough,
     worst,
@@ -32,6 +33,7 @@ from fathom.evidence.subject import Subject
 KINDS = (
     performance,
     comparison,
+    start,
     gap,
     calibration,
     fields,

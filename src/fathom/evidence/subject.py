@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fathom.inference import LoadedModel, NetworkPredictor
 
 NETWORK = "network"
+SCRATCH = "from scratch"
 UNSEEN = "unseen"  # the part of the test split whose inputs do not stand in the training data
 
 # How many examples of a split are looked at where the plan fixes no number. Intervals shrink with
@@ -53,6 +54,7 @@ class Subject:
     of them that stand there in nearly, not exactly, the same form. `bound_by` says what set the
     length of training: 'time' (the budget), 'data' (more steps would not help) or 'steps' (the
     user). `refit(subset, changes)` trains anew.
+    `scratch` is a network of the same data without a pretrained start, where the network had one.
     `on_test_access` is told which evidence reads the test split.
     """
 
@@ -75,6 +77,7 @@ class Subject:
     near_straddlers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     bound_by: str = "time"
     refit: Callable[[Any, Any], Predictor | None] | None = None
+    scratch: Predictor | None = None
     on_test_access: Callable[[str], None] = _nothing
     reader: str = "evidence"
     """The name of the evidence that is measuring now; set by `Measure`."""
@@ -88,6 +91,12 @@ class Subject:
     def models(self) -> dict[str, Predictor]:
         """The network first, then every baseline."""
         return {NETWORK: self.network, **self.baselines}
+
+    def _model(self, name: str) -> Predictor:
+        """The model of a name, the one from scratch too."""
+        if name == SCRATCH and self.scratch is not None:
+            return self.scratch
+        return self.models[name]
 
     def examples(self, split: str) -> Examples:
         """The examples of a split that all evidence uses: all, or a sample fixed by the seed."""
@@ -125,7 +134,7 @@ class Subject:
             return self.predict(name, "test").take(self._new_rows())
         examples = self.examples(split)
         if (name, split) not in self._predictions:
-            model = self.models[name]
+            model = self._model(name)
             starts = range(0, max(len(examples), 1), CHUNK)
             parts = [
                 model.predict(examples.take(np.arange(s, min(s + CHUNK, len(examples)))))
@@ -169,9 +178,10 @@ class Subject:
         if name not in self._rates:
             some = self.splits["validation"]
             some = some.take(np.arange(min(PROBE, len(some))))
-            self.models[name].predict(some.take(np.arange(min(WARM_UP, len(some)))))
+            model = self._model(name)
+            model.predict(some.take(np.arange(min(WARM_UP, len(some)))))
             started = perf_counter()
-            self.models[name].predict(some)
+            model.predict(some)
             self._rates[name] = (perf_counter() - started) / max(len(some), 1)
         return self.size(split) * self._rates[name]
 

@@ -75,6 +75,18 @@ class InferencePlan(Struct, frozen=True, forbid_unknown_fields=True):
     views: Views | Literal["auto"] = "one"
 
 
+class ScratchPlan(Struct, frozen=True, forbid_unknown_fields=True):
+    """A network that begins with nothing, trained beside a pretrained one to tell what that gains.
+
+    It decides nothing, and is not shipped.
+    """
+
+    network: NetworkSpec
+    training: TrainingSpec
+    augmentation: AugmentSpec
+    task: TaskPlan
+
+
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """A resolved plan. `baselines` maps names to their fixed limits, a count or a recipe (None: no
     limit of its own; one for each label where several are learned at once); `evidence` maps sample
@@ -95,6 +107,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, Any]
     why: dict[str, str]
     inference: InferencePlan = InferencePlan()
+    scratch: ScratchPlan | None = None
     format_version: int = PLAN_FORMAT
 
 
@@ -114,7 +127,16 @@ def identity_of(plan: Plan, splits: Splits) -> str:
     What only tells of them (reasons, times, versions) does not count. A checkpoint is gone on with
     only where this is the same.
     """
-    told = ("why", "seconds", "environment", "name", "evidence", "baselines", "budget_seconds")
+    told = (
+        "why",
+        "seconds",
+        "environment",
+        "name",
+        "evidence",
+        "baselines",
+        "budget_seconds",
+        "scratch",
+    )
     decisive = {k: v for k, v in msgspec.to_builtins(plan).items() if k not in told}
     return digest_of(decisive, splits)
 

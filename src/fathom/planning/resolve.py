@@ -28,7 +28,7 @@ from fathom.planning.request import Request, data_plan
 from fathom.planning.rivals import BASELINE_SHARE, Rivals
 from fathom.planning.search import Searching, Terms, terms_for_steps, terms_for_time
 from fathom.planning.slim import slimmed
-from fathom.planning.transfer import begin_with
+from fathom.planning.transfer import begin_with, beside
 from fathom.tasks import build_task
 from fathom.training.supervised import Supervised
 
@@ -47,6 +47,8 @@ VALIDATION_SHARE, VALIDATIONS_LEAST, VALIDATIONS_MOST = 0.08, 4, 30
 VALIDATION_ROWS = 10_000
 # Averaging over views may cost so much of the whole, trying it and measuring with it together.
 VIEWS_SHARE = 0.05
+# A network from scratch beside a pretrained one gets so much of the time for training.
+SCRATCH_SHARE = 0.3
 SAVE_EVERY_SECONDS = 10.0
 LOG_LINES = 200
 WARMUP_SHARE = 0.1
@@ -91,7 +93,7 @@ class Resolving:
 
     def training_seconds(self, plan: Plan) -> float:
         """What is left for training once measuring and the report have their time."""
-        after = plan.seconds["evidence"] + plan.seconds["report"]
+        after = plan.seconds["evidence"] + plan.seconds["report"] + plan.seconds.get("scratch", 0.0)
         return self.budget.remaining - after - MARGIN * self.budget.seconds
 
     def begun(self, draft: Draft) -> Plan:
@@ -185,7 +187,16 @@ class Resolving:
         )
         if found is None:
             return self.flips_decided(plan, draft, speed), draft, speed
-        return self.evidence_set_aside(plan, found), draft, found
+        plan = self.evidence_set_aside(plan, found)
+        return self.scratch_set_aside(plan, step_seconds=speed.step_seconds), draft, found
+
+    def scratch_set_aside(self, plan: Plan, *, step_seconds: float) -> Plan:
+        """Time for the network from scratch beside a pretrained one; as steps, fixed now."""
+        if plan.scratch is None:
+            return plan
+        seconds = round(SCRATCH_SHARE * self.training_seconds(plan), 2)
+        scratch = beside(plan.scratch, seconds, step_seconds)
+        return replace(plan, scratch=scratch, seconds=plan.seconds | {"scratch": seconds})
 
     def searched(self, plan: Plan, draft: Draft, terms: Terms) -> Plan:
         """Try other settings than this plan's, then resolve anew with those that were best."""

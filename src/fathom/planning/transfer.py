@@ -18,7 +18,7 @@ from fathom.core.progress import Progress
 from fathom.networks.pretrained import Pretrained
 from fathom.planning.draft import Draft
 from fathom.planning.flips import judged, mirrored, primary
-from fathom.planning.plan import Plan
+from fathom.planning.plan import Plan, ScratchPlan
 from fathom.planning.probe import Speed, speed_of
 from fathom.planning.race import winner
 from fathom.planning.trial import VALIDATIONS, run_trial
@@ -31,6 +31,7 @@ FEATURES_SHARE, TRIAL_SHARE = 0.35, 0.12
 SHARE_OF_TIMING = 0.01
 TIMED = 64  # examples whose features tell how long all of them will take
 LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
+STEPS_SHARE = 0.85  # of the time from scratch: the rest is for validation
 OVERRUN = 1.5  # a trial on a machine that slows down ends at a validation after so much
 KEY = "data.pretrained"
 
@@ -154,8 +155,14 @@ def _taken(plan: Plan, field: list[Way], metric: str) -> tuple[Plan, Draft, Spee
     why = f"{metric} on validation, after trials of the same time: {listed}."
     draft, fit = best.draft, best.what
     told = {k: v for k, v in plan.why.items() if not k.startswith(("network.", "training.opt"))}
+    scratch = field[-1]
+    kept = None
+    if best is not scratch:
+        fresh = scratch.what
+        kept = ScratchPlan(fresh.network, fresh.training, fresh.augmentation, scratch.draft.task)
     plan = changed(
         plan,
+        scratch=kept,
         network=fit.network,
         training=fit.training,
         augmentation=fit.augmentation,
@@ -164,6 +171,22 @@ def _taken(plan: Plan, field: list[Way], metric: str) -> tuple[Plan, Draft, Spee
         why=told | draft.why | {"network.family": why},
     )
     return plan, draft, best.speed
+
+
+def beside(scratch: ScratchPlan, seconds: float, step_seconds: float) -> ScratchPlan:
+    """The training from scratch in as many steps as `seconds` allow, most of it for steps."""
+    steps = max(LEAST_STEPS, int(STEPS_SHARE * seconds / step_seconds))
+    training = changed(
+        scratch.training,
+        steps=steps,
+        most_steps=steps,
+        compile=False,
+        warmup_steps=steps // 10,
+        validate_every=max(1, steps // VALIDATIONS),
+        save_every=max(1, steps // 4),
+        log_every=max(1, steps // 50),
+    )
+    return changed(scratch, training=training)
 
 
 def _figure(score: float) -> str:
