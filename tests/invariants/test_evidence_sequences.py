@@ -18,7 +18,7 @@ from fathom.core.blocks import PADDING_SAMPLE
 from fathom.core.budget import Budget
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE, Subject
-from fathom.evidence.anatomy import dead_units
+from fathom.evidence.anatomy import dead_units, touched
 from fathom.evidence.attention import in_parts, lit, looks, recomputed
 from fathom.evidence.channels import Field, never_silent, optimised, receptive_field, responses
 from fathom.evidence.drawing import DRAWINGS, row_of
@@ -190,6 +190,12 @@ def test_channels_over_steps_and_cells_are_units_each() -> None:
     assert dead_units(steps).tolist() == [True, False, True]
     assert dead_units(steps, nn.LSTM(2, 5)).tolist() == [True, True, True, True, False]
     assert len(dead_units(steps, members=True)) == 15
+
+
+def test_words_that_no_example_has_do_not_thin_the_gradient() -> None:
+    table = nn.Sequential(nn.Embedding(1_000, 4), nn.Linear(4, 2))
+    table(torch.tensor([[3, 5], [5, 9]])).sum().backward()
+    assert touched(table) == 3 * 4 + 4 * 2 + 2
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -65,6 +65,7 @@ class Stage:
     module: nn.Module
     output: Tensor
     grad_norm: float
+    touched: int = 0
     dead: int = 0
     units: int = 0
     saturated: float | None = None
@@ -77,8 +78,11 @@ class Stage:
 
     @property
     def grad_rms(self) -> float:
-        """Root mean square of its gradient: a norm that does not grow with the stage's size."""
-        return self.grad_norm / float(max(self.parameters, 1) ** 0.5)
+        """Root mean square of its gradient: a norm that does not grow with the stage's size.
+
+        Over the numbers that took part (`touched`): a word that no example has tells nothing.
+        """
+        return self.grad_norm / float(max(self.touched, 1) ** 0.5)
 
 
 def _seconds(subject: Subject) -> float:
@@ -138,7 +142,7 @@ def _observe(subject: Subject, network: Any, examples: Any) -> list[Stage]:
     for handle in handles:
         handle.remove()
     stages = [
-        Stage(name, module, outputs[name], gradient_norm(module.parameters()))
+        Stage(name, module, outputs[name], gradient_norm(module.parameters()), touched(module))
         for name, module in named
     ]
     members = hasattr(subject.model.network_spec, "members")
@@ -151,6 +155,18 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
     """The norm of all gradients together; 0 where there are none."""
     squares = [float(p.grad.double().square().sum()) for p in parameters if p.grad is not None]
     return float(sum(squares) ** 0.5)
+
+
+def touched(module: nn.Module) -> int:
+    """How many learned numbers could have a gradient: of tables the rows that were looked up."""
+    tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    count = 0
+    for parameter in module.parameters():
+        if id(parameter) in tables and parameter.grad is not None:
+            count += int((parameter.grad != 0).any(dim=1).sum()) * parameter.shape[1]
+        else:
+            count += parameter.numel()
+    return count
 
 
 def _look_at_activations(stage: Stage, calls: list[Call], members: bool) -> None:
@@ -283,7 +299,10 @@ def _gradient_ratio(stages: list[Stage]) -> Record:
             f"{wording.number(ratio)} times as large: {meaning}."
         ),
         value=ratio,
-        method="root mean square gradient of the first stage over the last one's",
+        method=(
+            "root mean square gradient of the first stage over the last one's; of tables of "
+            "vectors over those that were looked up"
+        ),
         grade=grade,
         figure=Figure(
             "bars",

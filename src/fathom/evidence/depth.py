@@ -41,7 +41,8 @@ GROUP = "features"
 
 
 def _seconds(subject: Subject) -> float:
-    rows = LEARNED_FROM + MEASURED_ON
+    rows = min(LEARNED_FROM, subject.size("train"))
+    rows += min(MEASURED_ON, subject.size("validation"))
     each = subject.prediction_seconds(NETWORK, "validation", kept=False) / max(
         subject.size("validation"), 1
     )

@@ -226,7 +226,9 @@ def _record(
 
 
 def _share(share: float) -> str:
-    return wording.percent(share) if share >= 1e-4 else f"{wording.number(100 * share)} %"
+    if share >= 1e-4:
+        return wording.percent(share)
+    return f"{wording.number(100 * share)} %" if share >= 1e-6 else "less than a millionth"
 
 
 def _after(distance: float, furthest: int) -> str:

@@ -75,7 +75,7 @@ def pooled(flow: Any) -> Tensor:
         values, mask = flow
         if values.dim() == 4:
             values = values.permute(0, 3, 1, 2).flatten(2)
-        found: Tensor = PoolSteps()(Steps(values, mask))
+        found: Tensor = PoolSteps()(Steps(values.float(), mask))
         return found
     if flow.dim() == 4:  # feature maps (B, C, H, W)
         return torch.cat([flow.mean(dim=(2, 3)), flow.amax(dim=(2, 3))], dim=1)
