@@ -110,6 +110,9 @@ def _summary(subject: Subject, layers: list[Looks]) -> tuple[Tensor, Tensor, Ten
 
 def _impossible(subject: Subject) -> str:
     if not _attends(subject.model.network):
+        kinds = {type(module).__name__.lower() for module in subject.model.network.modules()}
+        if any("attention" in kind for kind in kinds):
+            return "The attention is that of another library's network, and is not laid open."
         return "The network has no attention."
     if len(subject.model.inputs.blocks) > 1 and subject.model.inputs.sequences:
         return "Several columns have networks of their own, whose attention is not laid open."

@@ -121,7 +121,8 @@ def responses(subject: Subject, network: Any, examples: Examples) -> list[Respon
 
         return hook
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in network.stages()]
+    learned = [(n, m) for n, m in network.stages() if any(True for _ in m.parameters())]
+    handles = [module.register_forward_hook(keep(name)) for name, module in learned]
     step = batch_size(examples.inputs, torch.device(subject.model.device).type)
     with torch.inference_mode(), _autocast(subject):
         for start in range(0, len(examples), step):

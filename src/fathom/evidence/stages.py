@@ -42,6 +42,9 @@ def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:
 
     def keep(name: str) -> Any:
         def hook(module: Any, inputs: Any, output: Any) -> None:
+            values = output[0] if isinstance(output, tuple) else output
+            if not values.is_floating_point():
+                return  # codes of tokens, which stand in no order
             row = folded(pooled(output).float(), subject.seed)
             rows.setdefault(name, []).append(row.cpu())
 
@@ -75,7 +78,7 @@ def pooled(flow: Any) -> Tensor:
         values, mask = flow
         if values.dim() == 4:
             values = values.permute(0, 3, 1, 2).flatten(2)
-        found: Tensor = PoolSteps()(Steps(values.float(), mask))
+        found: Tensor = PoolSteps()(Steps(values, mask))
         return found
     if flow.dim() == 4:  # feature maps (B, C, H, W)
         return torch.cat([flow.mean(dim=(2, 3)), flow.amax(dim=(2, 3))], dim=1)
