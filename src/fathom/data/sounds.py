@@ -21,7 +21,7 @@ from fathom.core.progress import Progress, Silent
 from fathom.core.ragged import Ragged
 from fathom.core.schema import AudioStatistics
 from fathom.data.parallel import in_order
-from fathom.data.pictures import require_time
+from fathom.data.pictures import FORESEEN, READING_SHARE, require_time
 from fathom.data.sound_files import Header, header, open_sound
 from fathom.data.table import Column
 
@@ -191,9 +191,16 @@ def foresee_sounds(column: Column, budget: Budget) -> None:
     """
     if not isinstance(column, pd.Series) or not len(column):
         return
-    rows = np.unique(np.linspace(0, len(column) - 1, 12).astype(np.int64))
-    size = AudioStatistics(MOST_RATE, int(MOST_SECONDS * MOST_RATE), 1, (), ())
-    before, spent = budget.remaining, budget.elapsed
-    encode_sounds(column.iloc[rows], size)
-    seconds = (budget.elapsed - spent) * (len(column) + min(len(column), SAMPLE)) / len(rows)
+    work, before, spent = len(column) + min(len(column), SAMPLE), budget.remaining, budget.elapsed
+    for count in FORESEEN:  # where it is close some more: the first may be slow to come from disk
+        rows = np.unique(np.linspace(0, len(column) - 1, count).astype(np.int64))
+        some = column.iloc[rows]
+        rates = Counter(found.rate for found in map(_header, some) if found is not None)
+        rate = min(max(rates, key=lambda each: rates[each], default=MOST_RATE), MOST_RATE)
+        size = AudioStatistics(rate, int(MOST_SECONDS * rate), 1, (), ())
+        begun = budget.elapsed
+        encode_sounds(some, size)
+        seconds = (budget.elapsed - begun) * work / len(rows)
+        if seconds <= READING_SHARE * before:
+            return
     require_time(f"{len(column):,} sounds", seconds, before, spent)
