@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from fathom.core.backbone import Backbone
-from fathom.core.blocks import AudioBlock, ImageBlock, InputSpec
+from fathom.core.blocks import AudioBlock, ImageBlock, InputSpec, SeriesBlock
 from fathom.core.output import OutputSpec
 from fathom.data.augment import AugmentSpec
 from fathom.data.pictures import DEFAULT_SIZE
@@ -75,6 +75,8 @@ SEQUENCES_CANDIDATES = ("mlp", "transformer", "recurrent")
 # Where each example is learned by one of the members, passes are good for so many times more.
 MEMBERS_EPOCHS = 2
 SEQUENCES_EPOCHS = 40
+# After 150 steps a moving average of 0.995 is still half of it the first weights.
+SERIES_LEAST_STEPS = 500
 LEAST_STEPS = 150
 # Of sound: what is said a little later, louder or in some noise is the same; so is what can still
 # be told when a fifth of the pitches, or of the time, is not heard.
@@ -156,6 +158,8 @@ def defaults_for(
     epochs = _most_epochs(rows, batch_size, pictures, output.form)
     if inputs.sequences:
         epochs = max(epochs, SEQUENCES_EPOCHS)
+    if any(isinstance(block, SeriesBlock) for block in inputs.blocks.values()):
+        epochs = max(epochs, ceil(SERIES_LEAST_STEPS * batch_size / rows))
     if isinstance(network, TabmSpec):
         epochs *= MEMBERS_EPOCHS
     inference = InferencePlan("auto" if pictures else "one")
