@@ -44,7 +44,7 @@ def _gain(subject: Subject, metric: Metric) -> Record:
     ours, theirs = (subject.estimate(metric, name, "test") for name in (NETWORK, SCRATCH))
     seconds = subject.costs.get("scratch_seconds", 0.0)
     grades: dict[int, Grade] = {1: "good", 0: "fair", -1: "poor"}
-    verdicts = {1: "brought", 0: "brought nothing that could be told from chance", -1: "cost"}
+    verdicts = {1: "pays", 0: "cannot be told from none", -1: "does harm"}
     return Record(
         f"{ID}.{metric.name}",
         GROUP,

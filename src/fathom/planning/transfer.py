@@ -30,6 +30,7 @@ from fathom.training.transfer import begun, features_of, loaded, on_features
 FEATURES_SHARE, TRIAL_SHARE = 0.35, 0.12
 SHARE_OF_TIMING = 0.01
 TIMED = 64  # examples whose features tell how long all of them will take
+FEW_VALIDATIONS = 3  # of a trial: to answer is as dear as a third of learning
 LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
 STEPS_SHARE = 0.85  # of the time from scratch: the rest is for validation
 OVERRUN = 1.5  # a trial on a machine that slows down ends at a validation after so much
@@ -137,13 +138,18 @@ def _flipping(draft: Draft, flip: bool) -> Draft:
 def _tried(name: str, draft: Draft, what: Supervised, time: float) -> Way:
     """A training of about `time` seconds, of which its learning rate knows from the start."""
     speed = speed_of(what, seconds=SHARE_OF_TIMING / TRIAL_SHARE * time)
-    validating = VALIDATIONS * len(what.validation) * speed.predict_seconds
+    validating = FEW_VALIDATIONS * len(what.validation) * speed.predict_seconds
     useful = draft.most_epochs * max(1, len(what.train) // what.training.batch_size)
     steps = int(min(useful, (time - validating) / speed.step_seconds))
     if steps < LEAST_STEPS:
         return Way(name, draft, what, speed, -inf)
     budget = Budget(OVERRUN * time)
-    trial = run_trial(what, steps=steps, watcher=lambda score: budget.exhausted)
+    trial = run_trial(
+        what,
+        steps=steps,
+        watcher=lambda score: budget.exhausted,
+        validations=FEW_VALIDATIONS,
+    )
     return Way(name, draft, what, speed, trial.score)
 
 

@@ -50,6 +50,7 @@ def run_trial(
     steps: int,
     budget: Budget | None = None,
     watcher: Watcher | None = None,
+    validations: int = VALIDATIONS,
 ) -> Trial:
     """Train `what` from fresh weights for `steps` steps, and say how well it does on validation.
 
@@ -73,7 +74,7 @@ def run_trial(
             network,
             what.task,
             what.source(),
-            short(what.training, steps),
+            short(what.training, steps, validations),
             seed=what.seed,
             folder=Path(folder),
             device=what.device,
@@ -90,7 +91,7 @@ def run_trial(
         return Trial(best, trainer.state.step, trainer.seconds)
 
 
-def short(training: TrainingSpec, steps: int) -> TrainingSpec:
+def short(training: TrainingSpec, steps: int, validations: int = VALIDATIONS) -> TrainingSpec:
     """The same training within `steps` steps, never more of them, and never compiled anew."""
     return changed(
         training,
@@ -98,7 +99,7 @@ def short(training: TrainingSpec, steps: int) -> TrainingSpec:
         compile=False,
         most_steps=0,
         warmup_steps=int(WARMUP_SHARE * steps),
-        validate_every=max(1, steps // VALIDATIONS),
+        validate_every=max(1, steps // validations),
         save_every=steps + 1,
         log_every=steps,
     )
