@@ -153,6 +153,13 @@ CASES = [
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
 
 
+@pytest.fixture(autouse=True)
+def _short_on_sound(request):
+    """Boosting itself is driven by tables; on sound a few rounds of it are enough to see."""
+    if "audio" in request.node.name:
+        request.getfixturevalue("few_rounds")
+
+
 @cache
 def fit(name, case, seconds=20.0, **options):
     examples, schema, task = make(case)

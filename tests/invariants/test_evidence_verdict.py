@@ -207,7 +207,8 @@ def test_the_noise_of_a_score_is_about_that_of_its_bootstrap(name: str) -> None:
         if not metric.undefined(targets):
             values.append(metric.estimate(prediction.take(rows), targets, generator).value)
     error = standard_error(metric.name, float(np.mean(values)), subject)
-    assert np.std(values) / 2 < error < 6 * np.std(values) + 1e-3
+    # All right leaves no noise to see in a bootstrap.
+    assert np.std(values) / 2 <= error < 6 * np.std(values) + 1e-3
 
 
 @pytest.mark.parametrize("name", ["breast-cancer", "wine", "labels"])
