@@ -11,9 +11,11 @@ import msgspec
 import pytest
 import sample_records
 
+from fathom.baselines import BASELINES
 from fathom.core.files import to_json
 from fathom.core.record import Evidence, Figure, Record, not_applicable
 from fathom.core.schema import CategoryStatistics, Field, Schema
+from fathom.evidence import rivals
 from fathom.report import Story, summary_json, summary_lines, words, write_report
 from fathom.report.figures import FIGURES, draw
 from fathom.report.findings import Findings
@@ -386,3 +388,10 @@ def test_counts_have_no_tick_between_two_of_them() -> None:
     assert ">3<" in markup
     series[0]["x"] = [1.1, 2, 3, 4]
     assert ">1.5<" in str(draw(Figure("curves", {"series": series, "x_label": "hours"})).markup)
+
+
+def test_every_baseline_has_a_name_in_words():
+    for names in (words.MODEL_TITLES, rivals.TITLES, rivals.STRENGTHS):
+        assert set(BASELINES) <= set(names)
+    assert words.model_phrase("audio") == "gradient boosting on features of sound"
+    assert words.model_phrase("texts") == "the linear model on words"

@@ -49,6 +49,8 @@ MODEL_TITLES = {
     "picture_boosting": "Gradient boosting on picture features",
     "texts": "Linear model on words",
     "text_boosting": "Gradient boosting on columns and texts",
+    "series": "Linear model on random convolutions",
+    "audio": "Gradient boosting on features of sound",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
@@ -75,7 +77,7 @@ def model_phrase(name: str) -> str:
     """What a sentence calls a model."""
     title = model_title(name)
     lowered = title[:1].lower() + title[1:]
-    return lowered if name.endswith("boosting") else f"the {lowered}"
+    return lowered if lowered.startswith("gradient boosting") else f"the {lowered}"
 
 
 def number(value: float, signed: bool = False) -> str:
