@@ -154,9 +154,9 @@ RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])
 
 
 @pytest.fixture(autouse=True)
-def _short_on_sound(request):
-    """Boosting itself is driven by tables; on sound a few rounds of it are enough to see."""
-    if "audio" in request.node.name:
+def _short_on_features(request):
+    """Boosting itself is driven by tables; on features of sound and texts few rounds are enough."""
+    if "audio" in request.node.name or "text_boosting" in request.node.name:
         request.getfixturevalue("few_rounds")
 
 
