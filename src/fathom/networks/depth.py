@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import nn
 
 from fathom.networks.family import Network
 
 
-class Deep(nn.Module):
+class Deep(nn.Module, ABC):
     """A stage that is itself a stack of layers."""
 
+    @abstractmethod
     def depths(self) -> dict[str, int]:
         """Parameter names to how far below the top of the stage they lie, 0 for the top."""
-        raise NotImplementedError
 
 
 def depths(network: nn.Module) -> dict[int, int]:
