@@ -160,7 +160,7 @@ def test_python_on_a_frame_and_on_arrays(tmp_path):
 
 @pytest.mark.slow
 def test_killed_twice_and_resumed_is_bit_for_bit_undisturbed(tmp_path):
-    arguments = ("digits", "--steps", "120", "--set", "save_every=40", "--budget", "12s", *ONE)
+    arguments = ("digits", "--steps", "120", "--set", "save_every=40", "--budget", "6s", *ONE)
     undisturbed = start(*arguments, "--out", "calm", cwd=tmp_path)
     assert undisturbed.wait(120) == 0, undisturbed.communicate()
     for step in (3, 90):  # before the first save, and between two
