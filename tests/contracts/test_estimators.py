@@ -4,10 +4,12 @@ import pickle
 import pickletools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris
@@ -25,6 +27,8 @@ from fathom.data.repeats import find_repeats
 from fathom.data.table import Table
 from fathom.estimators import EXPECTED_FAILED_CHECKS
 from fathom.estimators.holdout import set_aside
+from pretrained_models import save_bert
+from tones import tone_folder
 
 FEW = 30  # steps
 
@@ -202,6 +206,120 @@ def test_pictures():
     assert learned.score(pictures, targets[:300]) > 0.3  # 30 steps; chance is 0.1
     with pytest.raises(ValueError, match="64 features"):
         learned.predict(pictures[:, :7])
+
+
+def waves(count=60, channels=2):
+    """Series (channels, time) of uneven length whose frequency is their class."""
+    generator = np.random.default_rng(0)
+    targets = np.arange(count) % 2
+    series = []
+    for target in targets:
+        time = np.arange(generator.integers(24, 40)) * (0.2 + 0.4 * target)
+        starts = generator.uniform(0, 6, (channels, 1))
+        series.append(np.sin(time + starts) + generator.normal(0, 0.1, (channels, len(time))))
+    return series, targets
+
+
+def small(**options):
+    settings = {"network.filters": 8, "network.kernel": 9} | options.pop("settings", {})
+    return fathom.FathomClassifier(steps=40, random_state=0, settings=settings, **options)
+
+
+def test_series_as_lists_and_arrays_mean_the_same():
+    uneven, targets = waves()
+    learned = small().fit(uneven, targets)
+    assert [field.kind for field in learned.schema_.inputs] == ["series"]
+    assert learned.n_features_in_ == 2
+    assert learned.score(uneven, targets) > 0.9
+    padded = np.full((len(uneven), 2, max(one.shape[1] for one in uneven)), np.nan)
+    for row, one in zip(padded, uneven, strict=True):
+        row[:, : one.shape[1]] = one
+    said = learned.predict_proba(uneven)
+    assert np.array_equal(said, learned.predict_proba(padded))
+    assert np.array_equal(said, small().fit(padded, targets).predict_proba(uneven))
+    assert np.array_equal(said, pickle.loads(pickle.dumps(learned)).predict_proba(uneven))  # noqa: S301
+    bright = np.clip(np.nan_to_num(padded[:1]), 0, 1)[:, :, :6]  # by itself it would be a picture
+    assert learned.predict(bright).shape == (1,)
+    with pytest.raises(ValueError, match="expecting 2 features"):
+        learned.predict([one[:1] for one in uneven])
+
+
+def test_what_arrays_of_three_axes_are_can_be_said():
+    uneven, targets = waves()
+    even = np.stack([one[:, :24] for one in uneven])
+    as_series, as_pictures = {"data.kinds.series": "series"}, {"data.kinds.image": "image"}
+
+    def kinds(inputs, settings):
+        quick = fathom.FathomClassifier(steps=1, settings=settings)
+        return [field.kind for field in quick.fit(inputs, targets).schema_.inputs]
+
+    assert kinds(even, None) == ["series"]
+    assert kinds(np.clip(even, 0, 1)[:, :, :10], None) == ["image"]
+    assert kinds(np.clip(even, 0, 1)[:, :, :10], as_series) == ["series"]
+    assert kinds(np.clip(even, 0, 1), as_pictures) == ["image"]
+    assert kinds(even[:, 0], None) == ["number"] * 24
+    assert kinds(even[:, 0], as_series) == ["series"]
+    assert kinds([one[0] for one in even], as_series) == ["series"]
+    with pytest.raises(ValueError, match=r"X\.transpose\(0, 2, 1\)"):
+        kinds(even.transpose(0, 2, 1), None)
+    with pytest.raises(ValueError, match="channels × time"):
+        kinds([one[: 1 + row % 2] for row, one in enumerate(uneven)], None)
+    with pytest.raises(ValueError, match="a row for each step"):
+        frame = pd.DataFrame({"id": range(60), "value": even[:, 0, 0]})
+        kinds(frame, {"series_id": "id"})
+
+
+def test_a_frame_of_texts_and_series():
+    uneven, targets = waves(channels=1)
+    words = np.where(targets, "a very good film", "a rather bad film")
+    texts = [f"{word} number {row}" for row, word in enumerate(words)]
+    for cells in ([one[0] for one in uneven], [pd.Series(one[0]) for one in uneven]):
+        frame = pd.DataFrame({"said": texts, "series": cells, "noise": np.arange(60.0)})
+        learned = fathom.FathomClassifier(steps=2, random_state=0).fit(frame, targets)
+        kinds = {field.name: field.kind for field in learned.schema_.inputs}
+        assert kinds == {"said": "text", "series": "series", "noise": "number"}
+        assert learned.predict(frame[:3]).shape == (3,)
+    alone = fathom.FathomClassifier(steps=20, random_state=0)
+    assert cross_val_score(alone, texts, targets, cv=2).mean() > 0.9
+    assert alone.fit(pd.Series(texts), targets).predict(texts[:2]).shape == (2,)
+
+
+def test_sound_files_and_what_is_said_of_those_that_cannot_be_read(tmp_path):
+    paths = [str(path) for path in sorted(tone_folder(tmp_path, 24).rglob("*.wav"))]
+    targets = [Path(path).parent.name for path in paths]
+    learned = fathom.FathomClassifier(steps=2, random_state=0).fit(
+        pd.DataFrame({"file": paths}), targets
+    )
+    assert learned.schema_.inputs[0].kind == "audio"
+    gone = [paths[0], str(tmp_path / "gone.wav")]
+    with pytest.raises(ValueError, match=r"1 of 2 rows .* row 2: .*there is no such file"):
+        learned.predict(pd.DataFrame({"file": gone}))
+    with pytest.raises(ValueError, match="row 25"):
+        fathom.FathomClassifier(steps=2).fit([*paths, gone[1]], [*targets, "low"])
+
+
+def test_a_pretrained_start(tmp_path):
+    pytest.importorskip("transformers")
+    model = save_bert(tmp_path)
+    texts = [f"the film was {('bad', 'good')[i % 2]} n{i}" for i in range(60)]
+    targets = np.arange(60) % 2
+    options = {"steps": 4, "random_state": 0, "pretrained": str(model)}
+    whole = fathom.FathomClassifier(**options).fit(texts, targets)
+    head = fathom.FathomClassifier(**options, settings={"tune": False}).fit(texts, targets)
+    before = load_file(model / "model.safetensors").values()
+    kept = {value.tobytes() for value in before}
+    for learned, frozen in ((whole, False), (head, True)):
+        weights = learned.network_.state_dict()
+        body = [w.numpy().tobytes() for name, w in weights.items() if ".model." in name]
+        assert all(w in kept for w in body) is frozen
+        again = pickle.loads(pickle.dumps(learned))  # noqa: S301
+        assert np.array_equal(again.predict_proba(texts), learned.predict_proba(texts))
+    auto = fathom.FathomClassifier(pretrained=str(model), settings={"tune": False})
+    assert auto.fit(texts, targets).score(texts, targets) > 0.9
+    with pytest.raises(ValueError, match="leave one of them out"):
+        fathom.FathomClassifier(**options, network="mlp").fit(texts, targets)
+    with pytest.raises(ValueError, match="reads text"):
+        fathom.FathomClassifier(**options).fit(np.zeros((60, 2)), targets)
 
 
 def test_numbers_in_their_own_units():

@@ -37,9 +37,10 @@ class Series:
     learned: bool = False
 
     @property
-    def wanted(self) -> bool:
-        """Whether arrays of three axes are series."""
-        return "series" in (self.kinds or {}).values()
+    def wanted(self) -> bool | None:
+        """Whether arrays of three axes are series; None where nobody has said."""
+        kinds = (self.kinds or {}).values()
+        return True if "series" in kinds else False if "image" in kinds else None
 
 
 def read(
@@ -55,8 +56,9 @@ def read(
 
     `source` is a path (see `formats.FORMATS`), a pattern such as 'part-*.csv' or a list of paths of
     files with the same columns, a built-in name (digits, wine, breast-cancer, diabetes), a
-    DataFrame, a pair of inputs and targets (rows × columns, or pictures n × height × width
-    (× channels)), or a data set of another library (see `formats.datasets`). `test` is a second
+    DataFrame, a pair of inputs and targets (rows × columns, pictures n × height × width
+    (× channels), series n × channels × time or a list of them), or a data set of another library
+    (see `formats.datasets`). `test` is a second
     source with the same columns, whose rows become the given test split. `target` is only checked
     to be there. `kinds` of columns tell which lists or arrays are series where that is not clear;
     `series` how a long table, a row for each step, becomes a row for each series. Raises DataError
@@ -117,7 +119,7 @@ def _read_one(
 
 
 def _read_any(
-    source: object, labelled: bool, progress: Progress, signs: Signs, series: bool
+    source: object, labelled: bool, progress: Progress, signs: Signs, series: bool | None
 ) -> Raw:
     if isinstance(source, str | os.PathLike):
         return _read_path(os.fspath(source), labelled, progress, signs, series)
@@ -141,7 +143,9 @@ def _read_files(paths: list[Path], progress: Progress, signs: Signs) -> Raw:
     return shards.read_files(paths, progress, signs)
 
 
-def _read_path(source: str, labelled: bool, progress: Progress, signs: Signs, series: bool) -> Raw:
+def _read_path(
+    source: str, labelled: bool, progress: Progress, signs: Signs, series: bool | None
+) -> Raw:
     if not source.strip():
         raise DataError(f"The data is an empty path: give {_formats()}, or a built-in name.")
     path = Path(source).expanduser()

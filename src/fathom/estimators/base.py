@@ -14,10 +14,10 @@ from torch import nn
 
 from fathom.core.errors import PlanError
 from fathom.core.prediction import Array, Prediction
-from fathom.core.schema import Schema, TaskName
+from fathom.core.schema import Kind, Schema, TaskName
 from fathom.data.encode import encode
-from fathom.estimators.inputs import table_of
-from fathom.estimators.learning import in_python, learn_network, told
+from fathom.estimators.inputs import read_inputs, read_new_inputs, validated
+from fathom.estimators.learning import in_python, learn_network, readable, told
 from fathom.estimators.state import pack, unpack
 from fathom.inference import LoadedModel, NetworkPredictor
 from fathom.planning.device import choose_device
@@ -27,10 +27,12 @@ Auto = Literal["auto"]
 # Parameters that are keys of the plan.
 _PLAN_KEYS = {
     "network": "network.family",
+    "pretrained": "data.pretrained",
     "batch_size": "training.batch_size",
     "learning_rate": "training.optimizer.learning_rate",
     "optimizer": "training.optimizer.name",
 }
+_KINDS = "data.kinds."
 
 
 class FathomEstimator(BaseEstimator):
@@ -46,6 +48,7 @@ class FathomEstimator(BaseEstimator):
         batch_size: int | Auto = "auto",
         learning_rate: float | Auto = "auto",
         optimizer: str = "auto",
+        pretrained: str = "auto",
         settings: Mapping[str, Any] | None = None,
         validation_fraction: float = 0.15,
         calibrate: bool = True,
@@ -58,6 +61,7 @@ class FathomEstimator(BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.optimizer = optimizer
+        self.pretrained = pretrained
         self.settings = settings
         self.validation_fraction = validation_fraction
         self.calibrate = calibrate
@@ -87,16 +91,11 @@ class FathomEstimator(BaseEstimator):
             raise ValueError(
                 f"steps is {steps!r}: it must be a whole number of at least 1, or 'auto'."
             )
-        if not isinstance(self.settings, Mapping | None):
-            raise PlanError(
-                f"settings is {self.settings!r}: it must map plan keys to values, such as "
-                '{"network.depth": 4}.'
-            )
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        table, kinds = table_of(self, inputs, reset=True)
+        raw, kinds = read_inputs(self, inputs, self._kinds())
         with told(self.verbose) as progress:
             fitted = learn_network(
-                table,
+                raw,
                 targets,
                 held_out=self.validation_fraction,
                 calibrate=self.calibrate and self._task == "classification",
@@ -112,6 +111,20 @@ class FathomEstimator(BaseEstimator):
         self.n_iter_ = fitted.steps
         self.history_ = fitted.history
 
+    def _validated(self, inputs: Any, targets: Any, **options: Any) -> Array:
+        """The targets, checked together with the inputs."""
+        return validated(self, inputs, targets, self._kinds(), **options)
+
+    def _kinds(self) -> dict[str, Kind]:
+        """What `settings` say that columns are."""
+        if not isinstance(self.settings, Mapping | None):
+            raise PlanError(
+                f"settings is {self.settings!r}: it must map plan keys to values, such as "
+                '{"network.depth": 4}.'
+            )
+        said = dict(self.settings or {})
+        return {k.removeprefix(_KINDS): v for k, v in said.items() if k.startswith(_KINDS)}
+
     def _settings(self) -> dict[str, Any]:
         """The plan keys that were set, by a parameter of their own or in `settings`."""
         own = {_PLAN_KEYS[name]: getattr(self, name) for name in _PLAN_KEYS}
@@ -120,9 +133,9 @@ class FathomEstimator(BaseEstimator):
     def _predicted(self, inputs: Any) -> Prediction:
         check_is_fitted(self)
         with in_python():
-            table, _ = table_of(self, inputs, reset=False)
-            examples = encode(table, self.model_.schema, targets=False).examples
-            return NetworkPredictor(self.model_).predict(examples)
+            raw = read_new_inputs(self, inputs, self.model_.schema)
+            encoded = encode(raw.table, self.model_.schema, targets=False)
+            return NetworkPredictor(self.model_).predict(readable(raw, encoded))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

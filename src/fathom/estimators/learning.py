@@ -14,23 +14,24 @@ import pandas as pd
 import torch
 
 from fathom.core.budget import Budget
-from fathom.core.errors import InterruptedRunError, UserError
+from fathom.core.errors import DataError, InterruptedRunError, PlanError, UserError
 from fathom.core.examples import Examples
 from fathom.core.files import read_lines
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
 from fathom.core.schema import Kind, TaskName
 from fathom.data.audit import Audit
-from fathom.data.encode import encode, input_spec, output_spec
+from fathom.data.encode import Encoded, encode, input_spec, output_spec
+from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.raw import Raw
 from fathom.data.repeats import find_repeats
-from fathom.data.table import Table
 from fathom.display import Display
 from fathom.estimators.holdout import set_aside
 from fathom.estimators.inputs import target_name
 from fathom.inference import LoadedModel, NetworkPredictor, Trust, fit_trust
+from fathom.planning.backbones import choose_start
 from fathom.planning.draft import make_draft
 from fathom.planning.plan import Plan
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
@@ -77,7 +78,7 @@ def told(verbose: int) -> Iterator[Progress]:
 
 
 def learn_network(
-    table: Table,
+    raw: Raw,
     targets: Array,
     *,
     held_out: float,
@@ -92,10 +93,11 @@ def learn_network(
 ) -> Fitted:
     """A network for `targets` (n,): class codes or numbers. The same call, the same weights.
 
-    `held_out` is the share of rows set aside, `calibrate` whether some calibrate; `settings`
-    are plan keys; without `steps` training is as long as this many rows are good for.
+    `raw` are the inputs as they were read, `kinds` what is known of their columns; `held_out` is
+    the share of rows set aside, `calibrate` whether some calibrate; `settings` are plan keys;
+    without `steps` training is as long as this many rows are good for.
     """
-    name = target_name(table)
+    name = target_name(raw.table)
     request = make_request(
         None,
         {**DEFAULTS, **{f"data.kinds.{k}": v for k, v in kinds.items()}, **settings},
@@ -105,9 +107,13 @@ def learn_network(
         device=device,
         **({} if steps is None else {"steps": steps}),
     )
-    table = table.replace(name, pd.Series(targets))
-    raw = Raw("The data", "", table, target=name)
-    prepared = _prepare(raw, request, held_out=held_out, calibrate=calibrate)
+    if request.series is not None:
+        raise PlanError(
+            "data.series_id folds tables that have a row for each step, which fathom.fit does: "
+            "give arrays n × channels × time, a list of arrays, or columns of lists."
+        )
+    raw = replace(raw, table=raw.table.replace(name, pd.Series(targets)), target=name)
+    prepared = _prepare(raw, request, progress, held_out=held_out, calibrate=calibrate)
     plan = _plan(request, prepared, progress)
     progress.stage("training")
     what = supervised(plan, prepared, device)
@@ -131,13 +137,29 @@ def learn_network(
     return Fitted(_calibrated(model, prepared.examples["calibration"]), result.steps, history)
 
 
-def _prepare(raw: Raw, request: Request, *, held_out: float, calibrate: bool) -> Prepared:
+def readable(raw: Raw, encoded: Encoded) -> Examples:
+    """The examples. Raises DataError naming the first row that cannot be read."""
+    if encoded.unreadable:
+        first = min(encoded.unreadable)
+        raise DataError(
+            f"{len(encoded.unreadable):,} of {len(raw):,} rows of X cannot be read, first "
+            f"{raw.locate(first)}: {encoded.unreadable[first]}. Mend such rows or leave them out."
+        )
+    return encoded.examples
+
+
+def _prepare(
+    raw: Raw, request: Request, progress: Progress, *, held_out: float, calibrate: bool
+) -> Prepared:
     """The schema and the examples, as `planning.prepare` makes them; nothing is audited."""
     schema = infer_schema(raw, task=request.task, kinds=request.kinds)
+    raw = find_files(raw, schema, progress)
+    start = choose_start(request, raw, schema)
     repeats = find_repeats(raw, schema, seed=request.seed, wanted=request.near_duplicates)
     splits = set_aside(raw, schema, repeats, held_out, seed=request.seed, calibrate=calibrate)
-    schema = learn(schema, raw.table, splits.train, image_size=request.image_size)
-    examples = encode(raw.table, schema).examples
+    size = start.image_size(request.image_size)
+    schema = learn(schema, raw.table, splits.train, image_size=size, tokenizer=start.tokenizer)
+    examples = readable(raw, encode(raw.table, schema, progress=progress))
     parts = {name: examples.take(getattr(splits, name)) for name in SPLIT_NAMES}
     return Prepared(
         raw=raw,
@@ -147,13 +169,15 @@ def _prepare(raw: Raw, request: Request, *, held_out: float, calibrate: bool) ->
         inputs=input_spec(schema),
         output=output_spec(schema),
         examples=parts,
+        start=start,
     )
 
 
 def _plan(request: Request, prepared: Prepared, progress: Progress) -> Plan:
     """The plan for a number of steps, which times nothing."""
     if request.steps is None:
-        draft = make_draft(request, prepared)
+        family = None if prepared.start.backbone is None else "pretrained"
+        draft = make_draft(request, prepared, family=family)
         rows = len(prepared.examples["train"])
         per_epoch = max(1, rows // draft.training.batch_size)
         request = replace(request, steps=draft.most_epochs * per_epoch)

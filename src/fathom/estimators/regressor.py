@@ -10,7 +10,6 @@ from sklearn.base import RegressorMixin
 from fathom.core.prediction import Array, NumberPrediction
 from fathom.core.schema import TaskName
 from fathom.estimators.base import FathomEstimator
-from fathom.estimators.inputs import validated
 from fathom.estimators.learning import in_python
 
 
@@ -26,7 +25,7 @@ class FathomRegressor(RegressorMixin, FathomEstimator):
     def fit(self, X: Any, y: Any) -> FathomRegressor:  # noqa: N803
         """Learn from n rows `X` and their numbers `y` (n,)."""
         with in_python():
-            X, y = validated(self, X, y, y_numeric=True)  # noqa: N806
+            y = self._validated(X, y, y_numeric=True)
             self._learn(X, np.asarray(y, dtype=np.float64))
         return self
 

@@ -24,6 +24,11 @@ PLAIN_NAMES = ("train", "training", "data", "dataset", "table", "all")
 CHANNELS = (1, 3, 4)
 SERIES = "series"
 SLENDER = 8  # times as long as wide: no picture is
+_UPRIGHT = (
+    "The inputs have the shape {shape}, which read as n × channels × time is series of {most:,} "
+    "channels: give X.transpose(0, 2, 1) where the time comes before the channels, or say that it "
+    "is right with data.kinds.series=series."
+)
 
 
 def run_name(path: Path) -> str:
@@ -73,11 +78,12 @@ def _tidy_lists(column: Any, name: str, what: str) -> dict[str, Any]:
     """Columns for a column of lists; none for any other."""
     if not pd.api.types.is_object_dtype(column.dtype):
         return {}
-    nested = (*LISTS, dict, np.ndarray)
+    nested = (*LISTS, dict, np.ndarray, pd.Series)
     if not any(issubclass(kind, nested) for kind in set(map(type, column))):
         return {}
     missing = column.isna()
     cells = [None if gap else value for value, gap in zip(column, missing, strict=True)]
+    cells = [cell.to_numpy() if isinstance(cell, pd.Series) else cell for cell in cells]
     if all(isinstance(cell, np.ndarray) or cell is None for cell in cells):
         numbers = numbers_of(cells)
         if numbers is not None and numbers.lengths.max() > 1:
@@ -150,15 +156,25 @@ def _tidy_objects(column: Any, name: str, what: str) -> Any:
 
 
 def recognises(source: object) -> bool:
-    """Whether the object is a DataFrame, an array, or a pair of inputs and targets."""
+    """Whether the object is a DataFrame, an array or a list of arrays, or inputs and targets."""
     pair = isinstance(source, tuple) and len(source) == 2
-    return isinstance(source, pd.DataFrame | np.ndarray) or pair
+    return isinstance(source, pd.DataFrame | np.ndarray) or pair or are_arrays(source)
 
 
-def read_object(source: Any, *, series: bool = False) -> Raw:
-    """Read a DataFrame, an array of inputs, or a pair (inputs, targets).
+def are_arrays(source: object) -> bool:
+    """Whether the object is a list of arrays."""
+    return isinstance(source, list) and bool(source) and all(map(_is_array, source))
 
-    Arrays of three axes are series where `series` says so, else where `is_series` does.
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def read_object(source: Any, *, series: bool | None = None) -> Raw:
+    """Read a DataFrame, an array or a list of arrays, or a pair (inputs, targets).
+
+    Arrays are series, or are not, where `series` says so. By None those of three axes are where
+    `is_series` says so, and lists of arrays where these are of uneven length.
     """
     inputs, targets = source if isinstance(source, tuple) else (source, None)
     columns, kinds = _inputs(inputs, series)
@@ -193,14 +209,16 @@ def table_digest(table: Table) -> str:
     return state.hexdigest()
 
 
-def _inputs(inputs: Any, series: bool) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
+def _inputs(inputs: Any, series: bool | None) -> tuple[Mapping[str, Column], Mapping[str, Kind]]:
     if isinstance(inputs, pd.DataFrame):
         return tidy_columns(inputs, "The DataFrame"), {}
     uneven = _uneven(inputs)
     if uneven is not None:
         return {SERIES: uneven}, {SERIES: "series"}
     array = np.asarray(inputs)
-    if array.ndim == 3 and (series or is_series(array)):
+    if series and array.ndim == 2 and np.issubdtype(array.dtype, np.number):
+        array = array[:, None]  # of one channel
+    if array.ndim == 3 and (is_series(array) if series is None else series):
         return {SERIES: series_of(array)}, {SERIES: "series"}
     if array.ndim in (3, 4):
         return {"image": pictures(array)}, {"image": "image"}
@@ -259,9 +277,7 @@ def _are_sets(targets: Any) -> bool:
 
 def _uneven(inputs: Any) -> Ragged | None:
     """Series of a list of arrays, (time,) or (channels, time), of uneven length; else None."""
-    if not isinstance(inputs, list) or not inputs:
-        return None
-    if not all(isinstance(item, np.ndarray) for item in inputs):
+    if not are_arrays(inputs):
         return None
     if len({item.shape for item in inputs}) == 1:
         return None
@@ -283,13 +299,17 @@ def is_series(array: Array) -> bool:
 
     Where it is far longer than wide, whatever its values; and where it is no square and some values
     are no pixels because they lie below zero or are missing. All else are pictures, n × height ×
-    width.
+    width. Raises DataError for series that are far wider than long: their axes are another order.
     """
     if not (np.issubdtype(array.dtype, np.number) and array.size) or np.iscomplexobj(array):
         return False
     if array.shape[2] >= SLENDER * array.shape[1]:
         return True
-    return array.shape[1] != array.shape[2] and not bool((array >= 0).all())
+    if array.shape[1] == array.shape[2] or bool((array >= 0).all()):
+        return False
+    if array.shape[1] >= SLENDER * array.shape[2]:
+        raise DataError(_UPRIGHT.format(shape=array.shape, most=array.shape[1]))
+    return True
 
 
 def series_of(array: Array) -> Ragged:
