@@ -72,3 +72,26 @@ def save_convnext(folder: Path) -> Path:
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
     return folder
+
+
+def save_listener(folder: Path, kind: str = "wav2vec2", **changes: object) -> Path:
+    """An encoder of waves with two layers, and what its processor does to sounds."""
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "conv_dim": [8, 8, 8],
+        "conv_kernel": [10, 3, 2],
+        "conv_stride": [5, 4, 4],
+        "num_conv_pos_embeddings": 2 if kind == "data2vec-audio" else 8,
+        "num_conv_pos_embedding_groups": 4,
+    }
+    AutoModel.from_config(AutoConfig.for_model(kind, **sizes | changes)).save_pretrained(folder)
+    said = {"sampling_rate": 4_000, "do_normalize": True, "return_attention_mask": False}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    return folder

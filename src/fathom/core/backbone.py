@@ -21,7 +21,7 @@ class Backbone(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     to (x - mean) / std of 0..255.
     Texts are at most `length` codes of its own tokenizer long; `missing` is the code that stands
     for a text that is not there; `pooling` says how the steps become features. Sound has `rate`
-    samples a second.
+    samples a second, with `level` of zero mean and unit variance in each.
     """
 
     source: str
@@ -38,4 +38,5 @@ class Backbone(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     missing: int = 0
     pooling: Literal["mean", "first"] = "mean"
     rate: int = 0
+    level: bool = False
     config: dict[str, Any] = field(default_factory=dict)

@@ -46,19 +46,23 @@ def learn(
     *,
     image_size: int | None = None,
     tokenizer: Pretokenized | None = None,
+    sample_rate: int | None = None,
 ) -> Schema:
     """The schema with the statistics of every input and of the target, over `rows` alone.
 
     `image_size` brings pictures to about image_size² pixels; None keeps their own size where they
     are arrays, and at most 64² where they are files. `tokenizer` is that of a pretrained network
-    which is to read the texts.
+    which is to read the texts, `sample_rate` that of one which is to hear the sounds.
     """
 
     def learned(field: Field) -> Field:
         if field.role not in ("input", "target"):
             return field
         column = Table({field.name: table[field.name]}).take(rows)  # one at a time: they are copies
-        statistics = _statistics(schema, field, column, image_size, tokenizer)
+        if field.kind == "audio" and field.role == "input":
+            statistics: Statistics = learn_sounds(field.name, column[field.name], sample_rate)
+        else:
+            statistics = _statistics(schema, field, column, image_size, tokenizer)
         return _told(msgspec.structs.replace(field, statistics=statistics))
 
     return msgspec.structs.replace(schema, fields=tuple(map(learned, schema.fields)))
@@ -87,8 +91,6 @@ def _statistics(
 ) -> Statistics:
     if field.kind == "image" and field.role == "input":
         return learn_pictures(field.name, table[field.name], image_size)
-    if field.kind == "audio" and field.role == "input":
-        return learn_sounds(field.name, table[field.name])
     if field.kind == "series" and field.role == "input":
         return learn_series(series_of(table[field.name], field.name, 1))
     column = cells.scalars(table, field.name)

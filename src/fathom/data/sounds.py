@@ -34,11 +34,11 @@ LEAST_STD = 0.1  # of a band's logarithms: a band that is always silent must not
 MEMORY_SHARE = 0.25  # of the machine's, that samples may take
 
 
-def learn_sounds(name: str, column: Column) -> AudioStatistics:
+def learn_sounds(name: str, column: Column, wanted_rate: int | None = None) -> AudioStatistics:
     """The rate, the lengths and the bands' mean and deviation, over the rows of the training split.
 
-    The rate is the most common one, the higher one of two that are equally common, at most
-    MOST_RATE. Raises DataError where no sound can be read.
+    The rate is `wanted_rate`, or the most common one, the higher one of two that are equally
+    common, at most MOST_RATE. Raises DataError where no sound can be read.
     """
     cells = list(column)
     found = list(in_order(_header, cells))
@@ -47,7 +47,7 @@ def learn_sounds(name: str, column: Column) -> AudioStatistics:
         raise DataError(f"None of the sounds in column {name!r} can be read: are they damaged?")
     rates = Counter(each.rate for each in headers)
     common = max(rates, key=lambda rate: (rates[rate], rate))
-    rate = min(common, MOST_RATE)
+    rate = wanted_rate or min(common, MOST_RATE)
     lengths = np.array([max(1, round(each.seconds * rate)) for each in headers])
     wanted = int(np.quantile(lengths, LENGTH_SHARE, method="higher"))
     length = min(wanted, int(MOST_SECONDS * rate))

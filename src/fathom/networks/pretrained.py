@@ -14,8 +14,16 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from fathom.core.backbone import Backbone
-from fathom.core.blocks import FIRST_TOKEN, ImageBlock, InputSpec, TextBlock
+from fathom.core.blocks import (
+    FIRST_TOKEN,
+    PADDING_SAMPLE,
+    AudioBlock,
+    ImageBlock,
+    InputSpec,
+    TextBlock,
+)
 from fathom.core.errors import PlanError
+from fathom.core.mel import FULL_SCALE
 from fathom.core.output import OutputSpec
 from fathom.networks.backbones import body_of, weights_of
 from fathom.networks.family import (
@@ -99,9 +107,35 @@ class Tokens(nn.Module):
         return Steps(own[:, :, None], codes != 0)
 
 
+class Waves(nn.Module):
+    """Sound (B, L) int16 as waves between -1 and 1, or each of zero mean and unit variance.
+
+    Mean and variance are those of the sound itself, as transformers' feature extractors take them.
+    """
+
+    SMALLEST = 1e-7  # is added to a variance, as there
+
+    def __init__(self, name: str, backbone: Backbone) -> None:
+        super().__init__()
+        self.name, self.level = name, backbone.level
+
+    def forward(self, inputs: dict[str, Tensor]) -> Steps:
+        """Samples (B, L, 1) as steps, zeros where there is none."""
+        sound = inputs[self.name]
+        there = sound != PADDING_SAMPLE
+        waves = sound.float() * there / FULL_SCALE
+        if self.level:
+            count = there.sum(dim=1, keepdim=True).clamp_min(1)
+            centred = (waves - waves.sum(dim=1, keepdim=True) / count) * there
+            var = centred.square().sum(dim=1, keepdim=True) / count
+            waves = centred * (var + self.SMALLEST).rsqrt()
+        return Steps(waves[:, :, None], there)
+
+
 FRONTS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "image": (ImageBlock, Pictures),
     "text": (TextBlock, Tokens),
+    "audio": (AudioBlock, Waves),
 }
 KINDS = {"image": "pictures", "text": "text", "audio": "sound"}
 

@@ -13,6 +13,8 @@ from fathom.core.errors import PlanError
 from fathom.core.schema import Field, Schema
 from fathom.data.opening import header
 from fathom.data.raw import Raw
+from fathom.data.sound_files import LOWEST_RATE
+from fathom.data.sounds import MOST_RATE
 from fathom.data.texts import Pretokenized
 from fathom.networks.backbones import Found, find, packaged
 from fathom.planning.request import Request
@@ -48,6 +50,12 @@ class Start:
         if self.found is None or self.found.backbone.kind != "text":
             return None
         return Pretokenized(self.found.tokenizer, self.found.backbone.length)
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples a second that sounds are brought to, where it hears."""
+        backbone = self.backbone
+        return backbone.rate if backbone is not None and backbone.kind == "audio" else None
 
     def image_size(self, asked: int | None) -> int | None:
         """The side that pictures are brought to."""
@@ -86,6 +94,8 @@ def _by_itself(request: Request, raw: Raw, schema: Schema) -> Start:
             why=f"Under {format_duration(LEAST_SECONDS)} there is no time to try a pretrained one."
         )
     name = packaged(field.kind)  # type: ignore[arg-type]
+    if name is None and field.kind == "audio":
+        return Start(why="No pretrained network of sound comes inside a package: name one.")
     if name is None:
         return Start(why="No pretrained network is installed (the extra `pretrained` has some).")
     if field.kind == "image" and not _photographs(raw, field):
@@ -100,7 +110,8 @@ def _wanted(schema: Schema) -> Start:
     if name is None:
         raise PlanError(
             "network is pretrained, and no pretrained network for this data is installed: install "
-            "one with pip install 'fathom-learn[pretrained]', or name one with --set pretrained=."
+            "one of pictures or text with pip install 'fathom-learn[pretrained]', or name one with "
+            "--set pretrained=."
         )
     found = find(name)
     _the_field(schema, found.backbone)
@@ -109,6 +120,11 @@ def _wanted(schema: Schema) -> Start:
 
 def _the_field(schema: Schema, backbone: Backbone) -> Field:
     """The only field, which must be of the kind that the backbone reads."""
+    if backbone.kind == "audio" and not LOWEST_RATE <= backbone.rate <= MOST_RATE:
+        raise PlanError(
+            f"data.pretrained is {backbone.source}, which hears {backbone.rate:,} samples a "
+            f"second: it must be between {LOWEST_RATE:,} and {MOST_RATE:,}."
+        )
     fields = schema.of_kind(backbone.kind)
     if not fields:
         kinds = ", ".join(dict.fromkeys(field.kind for field in schema.inputs))

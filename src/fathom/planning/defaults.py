@@ -199,6 +199,9 @@ def pretrained_defaults(
             training, batch_size=PRETRAINED_BATCH, optimizer=PRETRAINED_OPTIMIZERS[backbone.kind]
         )
         augmentation, reasons = _augmentation(inputs)
+        if backbone.kind == "audio":  # it has no bands of pitch that could be hidden
+            augmentation = replace(augmentation, hidden_bands=0.0, hidden_time=0.0)
+            reasons = {k: v for k, v in reasons.items() if not k.startswith("hidden_")}
         why = {f"augmentation.{field}": sentence for field, sentence in reasons.items()}
         why["training.optimizer.layer_decay"] = (
             "Each stage learns more slowly than the one above it: what the first ones know holds "

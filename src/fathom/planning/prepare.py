@@ -201,7 +201,14 @@ def prepare(
     splits, found = part_and_audit(request, raw, schema, budget, progress)
     refuse_leaks(found, request.allow_leaks or not refuse)
     size = start.image_size(request.image_size)
-    schema = learn(schema, raw.table, splits.train, image_size=size, tokenizer=start.tokenizer)
+    schema = learn(
+        schema,
+        raw.table,
+        splits.train,
+        image_size=size,
+        tokenizer=start.tokenizer,
+        sample_rate=start.sample_rate,
+    )
     raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)

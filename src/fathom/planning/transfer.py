@@ -34,7 +34,8 @@ FEW_VALIDATIONS = 3  # of a trial: to answer is as dear as a third of learning
 LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
 STEPS_SHARE = 0.85  # of the time from scratch: the rest is for validation
 OVERRUN = 1.5  # a trial on a machine that slows down ends at a validation after so much
-KEY = "data.pretrained"
+KEY, FLIP = "data.pretrained", "augmentation.flip"
+_OF_THE_DRAFT = ("network.", "training.opt", "augmentation.")
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _flips(plan: Plan, head: Supervised) -> tuple[Plan, bool]:
     mirror = on_features(replace(head, validation=mirrored(head.validation)), start)
     plain, flipped = (primary(fit, fit.build()) for fit in (as_they_are, mirror))
     flip, why = judged(head, "A linear head on features of pictures as they are", plain, flipped)
-    return changed(plan, why=plan.why | {"augmentation.flip": why}), flip
+    return changed(plan, why=plan.why | {FLIP: why}), flip
 
 
 def _flipping(draft: Draft, flip: bool) -> Draft:
@@ -160,7 +161,7 @@ def _taken(plan: Plan, field: list[Way], metric: str) -> tuple[Plan, Draft, Spee
     listed = "; ".join(f"{way.name} {_figure(way.score)}" for way in field)
     why = f"{metric} on validation, after trials of the same time: {listed}."
     draft, fit = best.draft, best.what
-    told = {k: v for k, v in plan.why.items() if not k.startswith(("network.", "training.opt"))}
+    told = {k: v for k, v in plan.why.items() if not k.startswith(_OF_THE_DRAFT) or k == FLIP}
     scratch = field[-1]
     kept = None
     if best is not scratch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,8 @@ from torch import Tensor, nn
 from fathom.core.backbone import Backbone, BackboneKind
 from fathom.core.errors import PlanError
 from fathom.core.packages import require
-from fathom.networks.depth import Deep
+from fathom.networks.backbones import waves
+from fathom.networks.backbones.models import ImageModel, TextModel, beside
 from fathom.networks.steps import Steps
 
 MOST_TOKENS = 511  # with the code that each text begins with, as many as any text has
@@ -24,7 +23,6 @@ FORBIDDEN = ("auto_map", "quantization_config", "attn_implementation", "dtype", 
 # Randomness that is not torch's own would differ from run to run.
 SETTLED = {"apply_spec_augment": False, "layerdrop": 0.0, "mask_time_prob": 0.0}
 IMAGE_MEAN, IMAGE_STD, IMAGE_SIDE = (0.5,) * 3, (0.5,) * 3, 224
-NUMBERED = re.compile(r"(?:^|\.)(?:layers?|blocks?|stages|h|albert_layers)\.(\d+)\.")
 
 
 def described(
@@ -48,10 +46,10 @@ def described(
     if kind == "text":
         texts, tokenizer = _texts(source, root, settled)
         return Backbone(**common, width=_hidden(settled), **texts), tokenizer
-    raise PlanError(
-        f"{source} reads sound, for which pretrained networks are not taken up yet: set "
-        "pretrained=none."
-    )
+    settled |= waves.SETTLED
+    common["config"] = settled
+    sounds = waves.described(source, root, settled)
+    return Backbone(**common, width=_hidden(settled), **sounds), ""
 
 
 def stages(backbone: Backbone) -> list[tuple[str, nn.Module]]:
@@ -59,7 +57,8 @@ def stages(backbone: Backbone) -> list[tuple[str, nn.Module]]:
     model = _model(backbone)
     if backbone.kind == "image":
         return [("backbone", ImageModel(model)), ("pooling", PoolMaps())]
-    return [("backbone", TextModel(model)), ("pooling", PoolTokens(backbone.pooling))]
+    reader = waves.AudioModel if backbone.kind == "audio" else TextModel
+    return [("backbone", reader(model)), ("pooling", PoolTokens(backbone.pooling))]
 
 
 def weights(backbone: Backbone, root: Path) -> dict[str, Tensor]:
@@ -107,42 +106,6 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-class Model(Deep):
-    """A model of transformers; each of its layers learns at its own depth."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def depths(self) -> dict[str, int]:
-        """Numbered layers by their number; embeddings lie below, what bears no number above."""
-        names = [name for name, _ in self.named_parameters()]
-        numbers = {name: NUMBERED.findall(name) for name in names}
-        most = max((int(found[0]) for found in numbers.values() if found), default=0)
-        below = {n: most + 2 if "embed" in n else 0 for n in names}
-        return {n: most + 1 - int(f[0]) if f else below[n] for n, f in numbers.items()}
-
-
-class ImageModel(Model):
-    """Pictures (B, 3, H, W) to maps (B, C, H', W') or tokens (B, N, D)."""
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """What the last layer says."""
-        found: Tensor = self.model(pixel_values=pictures).last_hidden_state
-        return found
-
-
-class TextModel(Model):
-    """Codes (B, L, 1) to the last layer's vectors, one for each."""
-
-    def forward(self, codes: Steps) -> Steps:
-        """Steps (B, L, D)."""
-        found = self.model(
-            input_ids=codes.values[:, :, 0], attention_mask=codes.mask.to(torch.int64)
-        )
-        return Steps(found.last_hidden_state, codes.mask)
-
-
 class PoolMaps(nn.Module):
     """Maps (B, C, H, W) to their means; tokens (B, N, D) to the first one beside their mean."""
 
@@ -154,7 +117,7 @@ class PoolMaps(nn.Module):
 
 
 class PoolTokens(nn.Module):
-    """The mean of a text's tokens, or the first of them."""
+    """The mean of a text's tokens or a sound's frames, or the first of them."""
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
@@ -183,6 +146,8 @@ def _bare(model: nn.Module) -> nn.Module:
     pooler = getattr(model, "pooler", None)
     if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
         model.pooler = None  # type: ignore[assignment]
+    if getattr(model, "masked_spec_embed", None) is not None:  # for what is hidden: nothing is
+        model.masked_spec_embed = None  # type: ignore[assignment]
     return model.eval()
 
 
@@ -219,14 +184,14 @@ def _kind(source: str, config: dict[str, Any]) -> BackboneKind:
         return "text"
     raise PlanError(
         f"{source} is a model of the type {kind or 'unknown'!r}: what can be taken up are encoders "
-        "of pictures (such as vit, convnext, resnet) and of text (such as bert, roberta, "
-        "distilbert)."
+        "of pictures (such as vit, convnext, resnet), of text (such as bert, roberta, distilbert) "
+        f"and of waves of sound ({', '.join(waves.TYPES)})."
     )
 
 
 def _pictures(root: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Size and scale of pictures, as the processor beside the weights says."""
-    said = _beside(root, "preprocessor_config.json")
+    said = beside(root, "preprocessor_config.json")
     size = said.get("size", config.get("image_size", IMAGE_SIDE))
     if isinstance(size, dict):
         size = size.get("shortest_edge", size.get("height", IMAGE_SIDE))
@@ -257,14 +222,14 @@ def _texts(source: str, root: Path, config: dict[str, Any]) -> tuple[dict[str, A
         raise PlanError(f"{file} is no tokenizer: {error}.") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    special = _beside(root, "tokenizer_config.json")
+    special = beside(root, "tokenizer_config.json")
     # Roberta's positions begin behind the code of padding.
     positions = int(config.get("max_position_embeddings", MOST_TOKENS))
     positions -= int(config.get("pad_token_id") or 0) + 1 if config.get("pad_token_id") else 0
     limits = (positions, int(min(special.get("model_max_length", MOST_TOKENS), 10**6)), MOST_TOKENS)
     unknown = special.get("unk_token", "")
     unknown = unknown.get("content", "") if isinstance(unknown, dict) else unknown
-    pooling = _beside(root / "1_Pooling", "config.json")
+    pooling = beside(root / "1_Pooling", "config.json")
     first = bool(pooling.get("pooling_mode_cls_token", False))
     return {
         "length": min(limits),
@@ -309,12 +274,3 @@ _ANY: Any = {"kind": "image", "architecture": "", "width": 0, "digest": "", "lic
 def _side(config: dict[str, Any]) -> int | None:
     side = config.get("image_size")
     return side if isinstance(side, int) else None
-
-
-def _beside(root: Path, name: str) -> dict[str, Any]:
-    """A JSON file that may be there, as a dictionary."""
-    try:
-        content = json.loads((root / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
