@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace as renewed
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import fathom
+from fathom.core.budget import Budget
 from fathom.core.errors import ArtefactError, InterruptedRunError, PlanError
-from fathom.networks import ConvnetSpec
+from fathom.core.files import read_json
+from fathom.core.progress import Silent
+from fathom.networks import ConvnetSpec, PretrainedSpec
 from fathom.networks.backbones import sources
 from fathom.planning.plan import ScratchPlan, load_plan, save_plan
+from fathom.planning.prepare import prepare
+from fathom.planning.request import make_request
+from fathom.planning.resolve import Resolving, resolve
+from fathom.planning.rivals import NO_RIVALS
+from fathom.planning.trials import Search
 from fathom.training import transfer
 from fathom.training.log import TrainingLog
 from pretrained_models import save_bert, save_listener, save_vit
@@ -200,6 +209,29 @@ def test_the_gain_over_a_network_from_scratch_is_measured(photographs, tmp_path)
     assert (again.folder / "scratch" / "log.jsonl").exists()
     without = next(r for r in done.evidence if r.id == "gain.from_scratch.accuracy")
     assert without.status == "not_applicable"
+
+
+def test_a_search_begins_with_the_start_that_is_named(reviews, tmp_path):
+    pytest.importorskip("optuna")
+    settings = {"pretrained": str(save_bert(tmp_path)), "data.kinds.text": "text"}
+    budget, progress = Budget(60.0), Silent()
+    request = make_request(reviews, settings, target="liked", tune=2)
+    prepared = prepare(request, budget, progress)
+    frozen = {"network.tune": False}
+    for fixed, searched in (({}, True), (frozen, False)):  # with a key of its own it alone
+        asked = renewed(request, steps=8, settings=fixed, folder=tmp_path)
+        plan = resolve(asked, prepared, NO_RIVALS, budget, progress)
+        search = read_json(tmp_path / "tuning.json", Search)
+        assert search.default.state == "finished"
+        assert search.default.settings.get("network.family", "pretrained") == "pretrained"
+        assert ("network.family" in search.space) is searched
+        rate = plan.training.optimizer.learning_rate
+        assert rate == search.best.settings["training.optimizer.learning_rate"]
+    assert isinstance(plan.network, PretrainedSpec)
+    assert not plan.network.tune
+    assert Resolving(request, prepared, NO_RIVALS, budget, progress).family == "pretrained"
+    untuned = renewed(request, tune=None)  # there it is tried against a network from scratch
+    assert Resolving(untuned, prepared, NO_RIVALS, budget, progress).family is None
 
 
 def test_a_start_that_does_not_fit_the_data_is_refused(reviews, tmp_path):

@@ -215,7 +215,7 @@ class Resolving:
             settings["augmentation.flip"] = plan.augmentation.flip
             why |= {k: v for k, v in plan.why.items() if k == "augmentation.flip"}
         chosen = renewed(self.request, tune=None, settings={**self.request.settings, **settings})
-        resolved = renewed(self, request=chosen).resolved(racing=False)
+        resolved = renewed(self, request=chosen).resolved(racing=False, family=self.family)
         return replace(resolved, why=resolved.why | why)
 
     def check(self, plan: Plan, speed: Speed) -> None:
@@ -267,12 +267,20 @@ class Resolving:
         )
         return patched(plan, draft, self.prepared.inputs, rows)
 
-    def resolved(self, *, racing: bool = True) -> Plan:
-        """The plan; without `racing` its family of networks stands."""
+    @property
+    def family(self) -> str | None:
+        """The family that is begun with, where the data do not say.
+
+        A pretrained start that is named counts at once by steps, which are not timed, and in a
+        search, whose trials take the place of those of `transferred`.
+        """
+        untimed = self.request.steps is not None or self.request.tune is not None
+        return "pretrained" if untimed and self.prepared.start.backbone is not None else None
+
+    def resolved(self, *, racing: bool = True, family: str | None = None) -> Plan:
+        """The plan; without `racing` its family of networks stands, `family` where none is set."""
         request = self.request
-        # What is asked for by steps is not timed, nor tried.
-        pretrained = request.steps is not None and self.prepared.start.backbone is not None
-        draft = make_draft(request, self.prepared, family="pretrained" if pretrained else None)
+        draft = make_draft(request, self.prepared, family=family or self.family)
         plan = self.begun(draft)
         if request.steps is not None:
             plan = _with_steps(plan, draft, request.steps, "was asked for")

@@ -22,6 +22,7 @@ from fathom.core.errors import PlanError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress
 from fathom.core.urls import without_password
+from fathom.networks import PretrainedSpec
 from fathom.planning.draft import Draft, make_draft
 from fathom.planning.plan import Plan, digest_of
 from fathom.planning.prepare import Prepared
@@ -168,7 +169,7 @@ class Searching:
 
         It is not compiled: that takes longer than it can gain in a trial.
         """
-        draft = _draft(self.request, self.prepared, settings)
+        draft = _draft(self.request, self.prepared, settings, begun=self.draft)
         kept = {key: getattr(self.plan.training, key) for key in _KEPT}
         plan = changed(
             self.plan,
@@ -233,15 +234,20 @@ def _best(rows: list[TrialRow]) -> TrialRow | None:
     return max(finished, key=lambda r: r.score or 0.0, default=None)
 
 
-def _draft(request: Request, prepared: Prepared, settings: Mapping[str, Any]) -> Draft:
-    return make_draft(replace(request, settings={**request.settings, **settings}), prepared)
+def _draft(
+    request: Request, prepared: Prepared, settings: Mapping[str, Any], *, begun: Draft
+) -> Draft:
+    """A draft with these settings, too; pretrained where the first is and they name no family."""
+    asked = replace(request, settings={**request.settings, **settings})
+    family = "pretrained" if isinstance(begun.network, PretrainedSpec) else None
+    return make_draft(asked, prepared, family=family)
 
 
 def _spaces(request: Request, prepared: Prepared, draft: Draft) -> dict[str, list[Dimension]]:
     """What is searched in each family of networks, the default one first."""
     found = {}
     for position, family in enumerate(families(draft, prepared.inputs)):
-        own = draft if position == 0 else _draft(request, prepared, {FAMILY: family})
+        own = draft if position == 0 else _draft(request, prepared, {FAMILY: family}, begun=draft)
         found[family] = space(
             replace(own, fixed=draft.fixed),
             len(prepared.examples["train"]),

@@ -19,6 +19,7 @@ from fathom.core.errors import PlanError
 from fathom.training.settings import TrainingSpec
 from fathom.training.supervised import Supervised
 from fathom.training.trainer import Trainer, Validation
+from fathom.training.transfer import what_learns
 
 # So often a trial is validated: the best weights count, as in a run, and a hopeless one can end.
 VALIDATIONS = 8
@@ -59,6 +60,7 @@ def run_trial(
     shorter; without one, the same arguments give the same score. Raises PlanError where the network
     does not fit the data.
     """
+    what = what_learns(what)
     best, network = -inf, what.build()
     with TemporaryDirectory(prefix="fathom-trial-") as folder:
 

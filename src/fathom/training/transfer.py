@@ -133,6 +133,12 @@ def fit_frozen(what: Supervised, progress: Progress | None) -> tuple[Pretrained,
     return network, on_features(what, network, progress)
 
 
+def what_learns(what: Supervised) -> Supervised:
+    """The fit of what learns: of a pretrained network that stays as it is, the head alone."""
+    frozen = isinstance(what.network, PretrainedSpec) and not what.network.tune
+    return fit_frozen(what, None)[1] if frozen and not isinstance(what, OnFeatures) else what
+
+
 def loaded(what: Supervised) -> Pretrained:
     """The network of `what` with its pretrained weights, and a head that has learned nothing."""
     network = what.fresh()
