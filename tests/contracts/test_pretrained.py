@@ -205,6 +205,24 @@ def test_waves_learn_more_slowly_than_what_stands_on_them(tmp_path):
     assert waves_below == {found[-1]}
 
 
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+@pytest.mark.parametrize("name", LISTENERS)
+def test_attention_to_sounds_never_goes_to_padding(name, tmp_path):
+    kind, changes = LISTENERS[name]
+    network = made(find(str(save_listener(tmp_path, kind, **changes))).backbone, SOUND).eval()
+    front, body = (stage for _, stage in network.stages()[:2])
+    flow = front({"sound": sounds(900, 1_500, 1, more=77)})
+    before = body(flow).values
+    layers, there = body.attention(flow)
+    assert len(layers) == 2
+    for weights in layers:
+        assert weights.shape == (3, 2, there.shape[1], there.shape[1])
+        torch.testing.assert_close(weights.sum(dim=3), torch.ones(weights.shape[:3]))
+        assert (weights.masked_select(~there[:, None, None, :]) == 0).all()
+    torch.testing.assert_close(body(flow).values, before)
+    assert len(body.layers()) == 2
+
+
 def test_layers_learn_the_slower_the_deeper_they_lie(bert):
     backbone = find(str(bert)).backbone
     network = made(backbone, InputSpec({"text": TextBlock(17, 13, 5)}))

@@ -82,6 +82,16 @@ def same(one: Path, other: Path) -> bool:
     return ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
 
 
+def looked_inside(done) -> list[dict]:
+    """What the report shows of attention, once it is certain that layers are looked at, too."""
+    found = {record.id: record for record in done.evidence}
+    stages = found["features.probe"].figure.data["stages"]
+    assert [name for name in stages if "layer" in name] == ["backbone layer 1", "backbone layer 2"]
+    assert found["anatomy.dead_units"].status == "measured"
+    assert len(found["features.attention_reach"].figure.data["rows"]) == 2
+    return found["features.attention"].figure.data["items"][0]["maps"]
+
+
 def test_texts_are_learned_and_the_bundle_needs_no_model(reviews, tmp_path):
     model = save_bert(tmp_path / "model")
     done = run(reviews, tmp_path / "runs", model, steps=20)
@@ -89,6 +99,10 @@ def test_texts_are_learned_and_the_bundle_needs_no_model(reviews, tmp_path):
     assert plan.network.tune
     assert plan.data.pretrained == str(model.resolve())
     assert plan.network.backbone.licence == "Apache-2.0"
+    first = looked_inside(done)[0]
+    assert first["labels"][0] == "[CLS]"
+    assert "was" in first["labels"]
+    assert [sum(row) for row in first["values"]] == pytest.approx([1.0] * len(first["labels"]), 1e-3)
     card = (done.folder / "card.md").read_text()
     assert "Apache-2.0" in card
     assert str(model.resolve()) in card.replace("\\", "")
@@ -106,6 +120,7 @@ def test_texts_are_learned_and_the_bundle_needs_no_model(reviews, tmp_path):
 def test_pictures_with_the_head_alone(photographs, tmp_path):
     model = save_vit(tmp_path / "model")
     done = run(photographs, tmp_path / "runs", model, steps=30, **{"network.tune": False})
+    assert looked_inside(done)[0]["image"].startswith("data:image/png")
     found = weights(done.folder)
     pretrained = {v.tobytes() for v in load_file(model / "model.safetensors").values()}
     kept = [value for name, value in found.items() if ".model." in name]
@@ -127,6 +142,7 @@ def test_sounds_are_learned_at_the_rate_of_the_network(tmp_path):
     assert plan.network.backbone.kind == "audio"
     assert plan.network.tune
     assert plan.augmentation.noise > 0 == plan.augmentation.hidden_bands
+    assert looked_inside(done)[0]["labels"][0].startswith("1")
     assert "4,000 samples a second" in (done.folder / "schema.json").read_text()
     accuracy = next(r for r in done.evidence if r.id == "performance.accuracy")
     assert accuracy.value > 0.8

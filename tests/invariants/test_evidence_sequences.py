@@ -19,11 +19,12 @@ from fathom.core.budget import Budget
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE, Subject
 from fathom.evidence.anatomy import dead_units, touched
-from fathom.evidence.attention import in_parts, lit, looks, recomputed
+from fathom.evidence.attention import in_parts, lit
 from fathom.evidence.channels import Field, never_silent, optimised, receptive_field, responses
 from fathom.evidence.drawing import DRAWINGS, row_of
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import batch_of, copied_network, traced
+from fathom.evidence.looking import looks, recomputed
 from fathom.evidence.memory import _fresh, half_way, reach, typical
 from fathom.networks.attention import Attend
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec

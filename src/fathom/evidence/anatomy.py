@@ -16,13 +16,14 @@ from fathom.core.budget import Budget
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
 from fathom.evidence.instruments import (
-    ACTIVATION_TYPES,
     Call,
     batch_of,
     copied_network,
+    is_activation,
     loss_of,
     traced,
     units_first,
+    units_last,
 )
 from fathom.evidence.measure import evidence
 from fathom.evidence.subject import NETWORK, Subject
@@ -172,11 +173,13 @@ def touched(module: nn.Module) -> int:
 def _look_at_activations(stage: Stage, calls: list[Call], members: bool) -> None:
     inside = set(stage.module.modules())
     shares = []
-    for call in calls:
-        bends = isinstance(call.module, (*ACTIVATION_TYPES, nn.RNNBase))
+    for before, call in zip([None, *calls], calls, strict=False):
+        bends = is_activation(call.module) or isinstance(call.module, nn.RNNBase)
         if call.module not in inside or not bends:
             continue
-        dead = dead_units(call.output, call.module, members)
+        last = not members and units_last(call, before)
+        output = call.output.flatten(0, 1) if last else call.output
+        dead = dead_units(output, call.module, members)
         stage.dead += int(dead.sum())
         stage.units += len(dead)
         share = saturated_share(call.module, call.output)

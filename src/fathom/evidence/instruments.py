@@ -21,6 +21,17 @@ from fathom.networks import ACTIVATIONS
 ACTIVATION_TYPES = (*{type(make()) for _, make in ACTIVATIONS.items()}, nn.ReLU6)
 
 
+# Where transformers has its own, by name: it need not be imported to look for them.
+FOREIGN_ACTIVATIONS, NO_ACTIVATION = "transformers.activations", "LinearActivation"
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation function, of torch or of transformers."""
+    kind = type(module)
+    foreign = kind.__module__ == FOREIGN_ACTIVATIONS and kind.__name__ != NO_ACTIVATION
+    return foreign or isinstance(module, ACTIVATION_TYPES)
+
+
 @dataclass
 class Call:
     """One call of a module without children: what went in and what came out.
@@ -82,6 +93,16 @@ def traced(network: nn.Module) -> Iterator[list[Call]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def units_last(call: Call, before: Call | None) -> bool:
+    """Whether an activation's output (B, L, U) has its units last: it follows a linear layer."""
+    return (
+        call.output.dim() == 3
+        and before is not None
+        and isinstance(before.module, nn.Linear)
+        and before.output.shape == call.output.shape
+    )
 
 
 def units_first(output: Tensor, module: nn.Module | None = None, members: bool = False) -> Tensor:

@@ -15,6 +15,7 @@ from fathom.core.randomness import torch_generator
 from fathom.evidence.instruments import copied_network
 from fathom.evidence.subject import Subject
 from fathom.inference.model import batch_size
+from fathom.networks.backbones.models import Model
 from fathom.networks.steps import PoolSteps, Steps
 
 WIDEST = 512  # numbers of a row; more are folded together
@@ -22,8 +23,15 @@ MOST_STAGES = 12  # of a deeper network so many are looked at, spread evenly
 
 
 def looked_at(network: Any) -> list[tuple[str, Any]]:
-    """The stages before the head that are looked at, in order; the first and the last always."""
-    stages = network.stages()[:-1]
+    """The stages before the head that are looked at, in order; the first and the last always.
+
+    Before a stage that is a model of transformers its layers are looked at, each by itself.
+    """
+    stages: list[tuple[str, Any]] = []
+    for name, module in network.stages()[:-1]:
+        inner = module.layers() if isinstance(module, Model) else []
+        stages += [(f"{name} layer {number}", layer) for number, layer in enumerate(inner, 1)]
+        stages.append((name, module))
     if len(stages) <= MOST_STAGES:
         return list(stages)
     places = np.linspace(0, len(stages) - 1, MOST_STAGES).round().astype(int)
@@ -39,13 +47,15 @@ def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:
     network, model = copied_network(subject), subject.model
     kind = torch.device(model.device).type
     rows: dict[str, list[Tensor]] = {}
+    layers = _Layers(network)
 
     def keep(name: str) -> Any:
         def hook(module: Any, inputs: Any, output: Any) -> None:
-            values = output[0] if isinstance(output, tuple) else output
+            flow = layers.flow(module, output)
+            values = flow[0] if isinstance(flow, tuple) else flow
             if not values.is_floating_point():
                 return  # codes of tokens, which stand in no order
-            row = folded(pooled(output).float(), subject.seed)
+            row = folded(pooled(flow).float(), subject.seed)
             rows.setdefault(name, []).append(row.cpu())
 
         return hook
@@ -67,6 +77,31 @@ def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:
             )
     back = np.argsort(order)
     return {name: torch.cat(parts).numpy()[back] for name, parts in rows.items()}
+
+
+class _Layers:
+    """The layers inside models of transformers, whose outputs do not say what is padding."""
+
+    def __init__(self, network: Any) -> None:
+        models = [module for module in network.modules() if isinstance(module, Model)]
+        self.owners = {id(layer): model for model in models for layer in model.layers()}
+        self.there: dict[int, Tensor | None] = {}
+        for model in models:
+            model.register_forward_pre_hook(self._look)
+
+    def _look(self, model: Any, inputs: tuple[Any, ...]) -> None:
+        self.there[id(model)] = model.there(inputs[0])
+
+    def flow(self, module: Any, output: Any) -> Any:
+        """What flows out of a stage or a layer, with its padding."""
+        model = self.owners.get(id(module))
+        if model is None:
+            return output
+        values = output[0] if isinstance(output, tuple) else output
+        there = self.there[id(model)]
+        if there is None or values.dim() != 3:
+            return values
+        return Steps(values, there[:, :: model.together][:, : values.shape[1]])
 
 
 def pooled(flow: Any) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
-from fathom.evidence.instruments import ACTIVATION_TYPES, Call, traced
+from fathom.evidence.instruments import Call, is_activation, traced
 from fathom.evidence.subject import Subject
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
@@ -290,7 +290,7 @@ def values_after(first: Call, calls: list[Call], unit: Unit) -> list[tuple[str, 
         if isinstance(call.module, nn.Identity | nn.Dropout):
             continue
         found.append((type(call.module).__name__, float(call.output.detach()[unit.position])))
-        if isinstance(call.module, ACTIVATION_TYPES):
+        if is_activation(call.module):
             break
     return found
 
