@@ -18,6 +18,8 @@ from fathom.core.blocks import PADDING_SAMPLE, AudioBlock, ImageBlock, InputSpec
 from fathom.core.errors import MissingExtraError, PlanError
 from fathom.core.output import OutputSpec
 from fathom.data.texts import Pretokenized, encode_texts, learn_texts
+from fathom.evidence.anatomy import Stage, _look_at_activations
+from fathom.evidence.instruments import traced
 from fathom.networks import NetworkSpec, PretrainedSpec, build
 from fathom.networks.backbones import find, sources, waves
 from fathom.networks.depth import depths
@@ -258,6 +260,20 @@ def test_standardised_features():
     stage.learn(features)
     assert stage(features).isfinite().all()
     torch.testing.assert_close(stage(features).mean(dim=0), torch.zeros(3))
+
+
+def test_dead_units_of_the_package_are_found(bert):
+    network = made(find(str(bert)).backbone, InputSpec({"text": TextBlock(17, 13, 5)})).eval()
+    body = dict(network.stages())["backbone"]
+    dense = body.model.encoder.layer[1].intermediate.dense
+    with torch.no_grad():
+        dense.weight[:3], dense.bias[:3] = 0.0, -50.0
+    codes = torch.tensor([[2, 5, 8, 6, 7], [2, 9, 11, 0, 0]], dtype=torch.int32)
+    with traced(network) as calls:
+        network({"text": codes})
+    stage = Stage("backbone", body, torch.zeros(1), 0.0)
+    _look_at_activations(stage, calls, members=False)
+    assert (stage.dead, stage.units) == (3, 64)
 
 
 @packaged

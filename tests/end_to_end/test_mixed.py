@@ -87,3 +87,20 @@ def test_the_plan_repeats_to_the_same_weights(
     again = fathom.fit(table, plan=run.folder / "plan.yaml", out=tmp_path)
     first, second = ((r.folder / "bundle" / "model.safetensors").read_bytes() for r in (run, again))
     assert first == second
+
+
+def test_parts_that_attend_show_what_they_look_at(table: pd.DataFrame, tmp_path: Path) -> None:
+    settings = {
+        "threads": 1,
+        "network": "mixed",
+        "network.fields.note.family": "transformer",
+        "network.fields.photo.family": "vit",
+    }
+    done = fathom.fit(table, target="label", steps=2, settings=settings, out=tmp_path)
+    figure = done["features.attention"].figure
+    assert figure is not None
+    items = figure.data["items"]
+    assert [item["title"].split(",")[0] for item in items] == ["photo"] * 2 + ["note"] * 2
+    assert items[0]["maps"][0]["image"].startswith("data:image/png")
+    assert items[2]["maps"][0]["labels"][0] == "<start>"
+    assert "'note'" in done["features.attention_reach"].sentence

@@ -63,13 +63,23 @@ def photographs(tmp_path) -> Path:
     return root
 
 
-def run(source: Path, out: Path, model: Path, *, steps: int = 6, name: str = "run", **settings):
+def run(
+    source: Path,
+    out: Path,
+    model: Path,
+    *,
+    steps: int | None = 6,
+    name: str = "run",
+    budget: str | None = None,
+    **settings,
+):
     settings = {"pretrained": str(model), "data.kinds.text": "text"} | settings
     if source.is_dir():
         del settings["data.kinds.text"]
     target = None if source.is_dir() else "liked"
+    limit = {"steps": steps} if budget is None else {"budget": budget}
     return fathom.fit(
-        source, target=target, out=out, name=name, steps=steps, settings=settings, device="cpu"
+        source, target=target, out=out, name=name, settings=settings, device="cpu", **limit
     )
 
 
@@ -102,7 +112,9 @@ def test_texts_are_learned_and_the_bundle_needs_no_model(reviews, tmp_path):
     first = looked_inside(done)[0]
     assert first["labels"][0] == "[CLS]"
     assert "was" in first["labels"]
-    assert [sum(row) for row in first["values"]] == pytest.approx([1.0] * len(first["labels"]), 1e-3)
+    assert [sum(row) for row in first["values"]] == pytest.approx(
+        [1.0] * len(first["labels"]), 1e-3
+    )
     card = (done.folder / "card.md").read_text()
     assert "Apache-2.0" in card
     assert str(model.resolve()) in card.replace("\\", "")
@@ -273,3 +285,20 @@ def test_damaged_backbones_in_bundles_are_told(reviews, tmp_path):
     assert manifest.read_text() != text
     with pytest.raises(ArtefactError):
         fathom.load(done.folder).predict(reviews)
+
+
+@pytest.mark.slow
+def test_under_a_budget_the_start_of_texts_is_chosen_on_validation(reviews, tmp_path):
+    model = save_bert(tmp_path / "model")
+    done = run(reviews, tmp_path / "runs", model, steps=None, budget="20s")
+    plan = load_plan(done.folder / "plan.yaml")
+    why = plan.why["network.family"]
+    assert "its features with a linear head" in why
+    assert "all of it trained on" in why
+    assert "a network from scratch" in why
+    begun = isinstance(plan.network, PretrainedSpec)
+    assert (plan.scratch is not None) == begun
+    gain = next(r for r in done.evidence if r.id.startswith("gain.from_scratch"))
+    assert (gain.status == "measured") == begun
+    again = fathom.fit(done.folder / "plan.yaml", out=tmp_path / "again")
+    assert same(done.folder, again.folder)
