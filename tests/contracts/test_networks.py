@@ -33,6 +33,7 @@ from fathom.networks import (
 from fathom.networks.attention import Attend, turned
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec
+from fathom.networks.series_convnet import SeriesConvnetSpec, changes, dilations_of, ranks
 from fathom.networks.steps import Maps, MaskedBatchNorm, Steps, flat
 from fathom.networks.vit import sincos
 
@@ -385,6 +386,7 @@ def test_a_black_channel_is_no_division_by_zero():
         ("vit", {"width": 30}, "multiple of 4"),
         ("vit", {"stem": "pach"}, "Did you mean 'patch'"),
         ("vit", {"stochastic_depth": 1.0}, "below 1"),
+        ("series_convnet", {"kernel": 8}, "odd"),
     ],
 )
 def test_a_spec_that_makes_no_network_is_refused(family, fields, words):
@@ -477,6 +479,32 @@ def test_recurrent_layers_read_both_ways_as_pytorchs_packed_ones_do(cell):
     packed = pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
     expected, _ = pad_packed_sequence(theirs(packed)[0], batch_first=True)
     torch.testing.assert_close(said[mask], expected[mask])
+
+
+def test_ranks_by_hand():
+    series = torch.tensor([[[5.0], [torch.nan], [-1], [5], [70]]])
+    expected = torch.tensor([0.0, torch.nan, -0.375, 0, 0.375]) * 12**0.5
+    torch.testing.assert_close(ranks(series)[0, :, 0], expected, equal_nan=True)
+    torch.testing.assert_close(ranks(3 * series.exp() - 1), ranks(series), equal_nan=True)
+    expected = torch.tensor([torch.nan, torch.nan, torch.nan, 6.0, 65.0])
+    torch.testing.assert_close(changes(series)[0, :, 0], expected, equal_nan=True)
+
+
+def test_dilations_reach_as_far_as_a_typical_series():
+    spec = SeriesConvnetSpec(kernel=9)
+    lengths = {1: (1,), 15: (1,), 16: (1, 2), 100: (1, 2, 4, 8), 427: (1, 2, 4, 8, 16, 32)}
+    for typical, expected in lengths.items():
+        assert dilations_of(SeriesBlock(1, 500, typical), spec) == expected
+
+
+def test_a_deeper_series_convnet_keeps_the_promises():
+    inputs, output, spec = INPUTS["gaps"], OUTPUTS["classes"], SeriesConvnetSpec(filters=4, depth=3)
+    networks = [build(spec, inputs, output, seed=seed) for seed in (0, 1)]
+    data = batch(inputs)
+    check_training(networks[0], data, 3)
+    check_evaluation(networks[0], data, 3)
+    check_stages(networks[0], data)
+    check_state(*networks, data)
 
 
 def test_rotary_attention_depends_on_distances_alone():
