@@ -136,8 +136,11 @@ def work(job: Job, progress: Progress) -> Run:
 def _fit_rivals(job: Job, prepared: Prepared, progress: Progress) -> Rivals:
     known = job.request.plan.baselines if job.request.plan else {}
     task = build_task(prepared.schema.task, prepared.output)
+    budget = job.budget
+    if job.request.steps is not None:  # then no clock ends the run, so that reading takes nothing
+        budget = Budget(budget.seconds, clock=budget.clock)
     return fit_rivals(
-        prepared, task, seed=job.request.seed, budget=job.budget, limits=known, progress=progress
+        prepared, task, seed=job.request.seed, budget=budget, limits=known, progress=progress
     )
 
 

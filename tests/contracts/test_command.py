@@ -19,6 +19,28 @@ def test_every_help_has_examples_on_lines_of_their_own(command, verb):
     assert any(line.strip().startswith("fathom ") for line in lines)
 
 
+SERIES = "--set series_id=patient --set series_time=minute"
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [
+        ((), ("sounds or texts", ".ts")),
+        (
+            ("fit",),
+            ("sounds", "texts (.txt)", ".ts files", SERIES, "paths of sounds", "pretrained="),
+        ),
+        (("inspect",), ("sounds", "texts", ".ts", SERIES, "paths of sounds", "pretrained=")),
+        (("predict",), ("sounds", "texts", ".ts", "long table")),
+    ],
+)
+def test_help_shows_every_kind_of_data_on_short_lines(command, monkeypatch, verb, shown):
+    monkeypatch.setenv("COLUMNS", "100")
+    said = command(*verb, "--help").out
+    assert [word for word in shown if word not in said] == []
+    assert max(map(len, said.splitlines())) <= 100
+
+
 def test_starting_loads_neither_torch_nor_pandas():
     code = (
         "import sys, fathom, fathom.cli.command as c; "

@@ -7,10 +7,13 @@ from functools import cache
 
 import pytest
 
+from fathom import pipeline
 from fathom.core.budget import Budget
 from fathom.core.progress import Silent
+from fathom.job import Job
 from fathom.networks import ConvnetSpec, MixedSpec, TextConvnetSpec
 from fathom.planning import resolve as resolving
+from fathom.planning import transfer
 from fathom.planning.draft import make_draft
 from fathom.planning.prepare import Prepared, prepare
 from fathom.planning.probe import Speed
@@ -91,3 +94,31 @@ def test_what_baselines_take_to_answer_is_set_aside():
         aside.append(made.evidence_set_aside(plan, FAST).seconds["evidence"])
     assert aside[1] - aside[0] == pytest.approx(0.05 * tests, abs=0.02)
     assert aside[2] == EVIDENCE_SHARE * budget.seconds
+
+
+def test_without_time_no_pretrained_start_is_tried(monkeypatch):
+    request, prepared = prepared_for("digits")
+    plan = resolve(request, prepared, NO_RIVALS, Budget(60), Silent())
+    draft, what = make_draft(request, prepared), supervised(plan, prepared, "cpu")
+    monkeypatch.setattr(transfer, "loaded", lambda head: pytest.fail("a network was loaded"))
+    drafts = (draft, draft, draft)
+    after, _, speed = transfer.begin_with(plan, drafts, what, seconds=-10.6, progress=Silent())
+    assert speed is None
+    assert after.why["data.pretrained"] == (
+        "Nothing of the budget was left to try a pretrained network: it begins from scratch."
+    )
+    assert after.network == plan.network
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(10, 60.0), (None, 0.0)])
+def test_with_steps_reading_takes_no_time_from_the_baselines(
+    monkeypatch, tmp_path, steps, expected
+):
+    request, prepared = prepared_for("digits")
+    request = replace(request, steps=steps)
+    late = Budget(60, already=60, clock=lambda: 0.0)
+    handed = []
+    monkeypatch.setattr(pipeline, "fit_rivals", lambda *_, budget, **__: handed.append(budget))
+    job = Job(request, tmp_path, late, "", False, tmp_path / "replans.jsonl")
+    pipeline._fit_rivals(job, prepared, Silent())
+    assert handed[0].remaining == expected

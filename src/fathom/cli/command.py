@@ -22,8 +22,10 @@ def fathom() -> None:
     \b
     Examples:
       fathom fit digits                                    a first try, on built-in data
-      fathom fit churn.csv --target Churn --budget 10m     a table
-      fathom fit photos/                                   a folder of pictures for each class
+      fathom fit churn.csv --target Churn --budget 10m     a table; texts, pictures, sounds in it
+      fathom fit photos/                                   a folder for each class: pictures,
+      fathom fit calls/                                      sounds or texts
+      fathom fit GunPoint_TRAIN.ts                         time series
       fathom inspect churn.csv --target Churn              look first, train nothing
       fathom predict runs/churn new.csv -o answers.csv     use what was learned
       fathom report runs/churn                             where the report is

@@ -18,7 +18,10 @@ from fathom.core.urls import without_password
 @click.option("--name", metavar="NAME", help="Name of the run  [default: the data's name]")
 @click.option("--out", default="runs", show_default=True, metavar="FOLDER", help="Where runs lie.")
 @click.option(
-    "--steps", type=click.IntRange(1), help="Train exactly so many steps; nothing is timed."
+    "--steps",
+    type=click.IntRange(1),
+    help="Train exactly so many steps, whatever the clock says; the traditional methods still have "
+    "their share of --budget.",
 )
 @click.option(
     "--tune",
@@ -50,9 +53,12 @@ def fit(
 
     \b
       a table       CSV, TSV, JSON Lines, JSON (packed too: .gz .bz2 .xz .zst .zip),
-                    Parquet, Feather, Arrow; a column may name picture files
+                    Parquet, Feather, Arrow; columns may hold texts, lists of numbers
+                    (series), or name files of pictures or of sound
       shards        files of one table: a folder, or a pattern in quotes, 'part-*.csv'
-      pictures      a folder with a folder for each class
+      a folder      with a folder for each class: pictures, sounds, or texts (.txt)
+      series        .ts files (UCR, UEA); arrays (n, channels, time); long tables, a row
+                    for each step: --set series_id=COLUMN --set series_time=COLUMN
       arrays        NumPy (.npz, .npy), a folder of IDX files
       built in      digits, wine, breast-cancer, diabetes
       a run         its folder, or its plan.yaml: the run is repeated
@@ -68,6 +74,11 @@ def fit(
       fathom fit films.csv --target genres --task multilabel      drama|comedy
       fathom fit things.csv --target red --target round           yes/no columns
       fathom fit photos/ --set network.depth=4 --set optimizer=sgd
+      fathom fit calls/ --budget 5m                               sounds: WAV, FLAC, OGG, MP3
+      fathom fit mails/ --set pretrained=all-minilm-l6-v2         texts; begin with a trained net
+      fathom fit GunPoint_TRAIN.ts --test GunPoint_TEST.ts        time series
+      fathom fit steps.csv --target state --set series_id=patient --set series_time=minute
+      fathom fit birds.csv --target species                       a column of paths of sounds
       fathom fit churn.csv --target Churn --tune 20 --budget 10m
       fathom fit churn.csv --target Churn --device cuda:1 --track mlflow
       fathom fit runs/churn/plan.yaml            the same plan again: the same weights

@@ -16,10 +16,17 @@ from fathom.cli.options import data_options
 def inspect(started: float, /, data: str, *, settings: tuple[str, ...], **options: Any) -> None:
     """Look at DATA without training: its schema, its audit, and the plan that would run.
 
+    DATA is whatever `fathom fit` takes: tables, folders of pictures, sounds or texts, series.
+
     \b
     Examples:
       fathom inspect churn.csv --target Churn
       fathom inspect photos/ --budget 10m
+      fathom inspect calls/                                       sounds; texts in the same way
+      fathom inspect GunPoint_TRAIN.ts                            time series
+      fathom inspect steps.csv --target state --set series_id=patient --set series_time=minute
+      fathom inspect birds.csv --target species                   a column of paths of sounds
+      fathom inspect mails/ --set pretrained=all-minilm-l6-v2     begin with a trained net
     """
     from fathom.display import Display
     from fathom.inspection import inspect as inspect_data

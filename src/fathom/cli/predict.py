@@ -23,13 +23,18 @@ def predict(run: str, data: str, output: str | None, model: str | None, device: 
     """Predict DATA with RUN: a class, labels or a number for each row, with calibrated
     probabilities. Several labels are a JSON list of those from one half on.
 
-    DATA has the columns that the model was trained on (the target may be missing); pictures may lie
-    in one folder. Rows that cannot be read are named in the column `problem` and left empty.
+    DATA has the columns that the model was trained on (the target may be missing). Pictures, sounds
+    or texts may lie in one folder; series come as they did in training: .ts, arrays, or a long
+    table, of which each series gets one answer. Rows that cannot be read are named in the column
+    `problem` and left empty.
 
     \b
     Examples:
       fathom predict runs/churn new.csv -o answers.csv
       fathom predict runs/photos photos/new/ --model baseline
+      fathom predict runs/calls new-calls/ -o answers.csv       a folder of sounds; of texts, too
+      fathom predict runs/gunpoint_train GunPoint_TEST.ts       series
+      fathom predict runs/steps new-steps.csv                   a long table: a row for each step
     """
     from fathom.deployment.bundle import find_bundle, load_bundle
     from fathom.deployment.predict import check_output, write_predictions

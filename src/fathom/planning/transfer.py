@@ -60,10 +60,14 @@ def begin_with(
     """The plan, draft and speed of what is best on validation; `seconds` are there for training.
 
     `drafts` are those of the frozen features, of all that is trained on, and of the plan's own
-    network from scratch, whose fit is `what`. Where there is no time for the features of the
-    pretrained network the plan stays as it is, says so, and the speed is None.
+    network from scratch, whose fit is `what`. Where no time is left, or too little for the features
+    of the pretrained network, the plan stays as it is, says so, and the speed is None.
     """
     frozen, tuned, scratch = drafts
+    if seconds <= 0:
+        why = "Nothing of the budget was left to try a pretrained network: it begins from scratch."
+        progress.say(why)
+        return changed(plan, why=plan.why | {KEY: why}), scratch, None
     progress.stage("trying the pretrained network")
     head = _fit_of(what, frozen)
     network = loaded(head)
@@ -71,8 +75,8 @@ def begin_with(
     needed = each * (len(head.train) + len(head.validation))
     if needed > FEATURES_SHARE * seconds:
         why = (
-            f"The features of the pretrained network would have taken {format_duration(needed)} of "
-            f"the {format_duration(seconds)} for training: the network begins from scratch."
+            f"The features of the pretrained network would take {format_duration(needed)}, and "
+            f"{format_duration(seconds)} are left for training: the network begins from scratch."
         )
         progress.say(why)
         return changed(plan, why=plan.why | {KEY: why}), scratch, None
