@@ -196,6 +196,13 @@ def test_the_padding_of_sounds_is_never_heard(name, tmp_path):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
+def test_sounds_of_another_rate_are_refused(tmp_path):
+    backbone = find(str(save_listener(tmp_path))).backbone
+    other = InputSpec({"sound": AudioBlock(8_000, 3_000, 900, (0.0,) * 40, (1.0,) * 40)})
+    with pytest.raises(PlanError, match="4,000 samples a second"):
+        made(backbone, other)
+
+
 def test_waves_learn_more_slowly_than_what_stands_on_them(tmp_path):
     network = made(find(str(save_listener(tmp_path))).backbone, SOUND)
     below, named = depths(network), dict(network.named_parameters())

@@ -98,6 +98,10 @@ def looked_inside(done) -> list[dict]:
     stages = found["features.probe"].figure.data["stages"]
     assert [name for name in stages if "layer" in name] == ["backbone layer 1", "backbone layer 2"]
     assert found["anatomy.dead_units"].status == "measured"
+    gradients = found["anatomy.gradient_ratio"].figure.data
+    named = ["backbone", "backbone layer 1", "backbone layer 2", "head"]
+    assert gradients["labels"] == named
+    assert all(value > 0 for value in gradients["values"])
     assert len(found["features.attention_reach"].figure.data["rows"]) == 2
     return found["features.attention"].figure.data["items"][0]["maps"]
 

@@ -158,7 +158,14 @@ def _prepare(
     repeats = find_repeats(raw, schema, seed=request.seed, wanted=request.near_duplicates)
     splits = set_aside(raw, schema, repeats, held_out, seed=request.seed, calibrate=calibrate)
     size = start.image_size(request.image_size)
-    schema = learn(schema, raw.table, splits.train, image_size=size, tokenizer=start.tokenizer)
+    schema = learn(
+        schema,
+        raw.table,
+        splits.train,
+        image_size=size,
+        tokenizer=start.tokenizer,
+        sample_rate=start.sample_rate,
+    )
     examples = readable(raw, encode(raw.table, schema, progress=progress))
     parts = {name: examples.take(getattr(splits, name)) for name in SPLIT_NAMES}
     return Prepared(

@@ -33,6 +33,7 @@ from fathom.evidence.updates import (
     update_curves,
     updates_record,
 )
+from fathom.networks.backbones.models import Model
 from fathom.networks.steps import flat
 
 EXAMPLES, FEWEST = 256, 16
@@ -118,7 +119,8 @@ def _fitting(subject: Subject) -> int:
     arrays = subject.splits["validation"].inputs
     sizes = {name: int(np.prod(array.shape[1:])) for name, array in arrays.items()}
     for name, block in subject.model.inputs.sequences.items():
-        sizes[name] *= 1 if isinstance(block, AudioBlock) else VALUES_PER_STEP
+        waves = any(isinstance(module, Model) for module in subject.model.network.modules())
+        sizes[name] *= VALUES_PER_STEP if waves or not isinstance(block, AudioBlock) else 1
     return max(FEWEST, VALUES_TOGETHER // max(sum(sizes.values()), 1))
 
 
@@ -282,8 +284,27 @@ def _dead_units(stages: list[Stage]) -> Record:
     )
 
 
+def _pieces(stage: Stage) -> list[Stage]:
+    """A stage, or of a model of transformers what lies outside of its layers, then the layers."""
+    inner = stage.module.layers() if isinstance(stage.module, Model) else []
+    layers = [
+        Stage(
+            f"{stage.name} layer {number}",
+            layer,
+            stage.output,
+            gradient_norm(layer.parameters()),
+            touched(layer),
+        )
+        for number, layer in enumerate(inner, 1)
+    ]
+    square = stage.grad_norm**2 - sum(layer.grad_norm**2 for layer in layers)
+    outside = stage.touched - sum(layer.touched for layer in layers)
+    rest = Stage(stage.name, stage.module, stage.output, max(square, 0.0) ** 0.5, outside)
+    return [rest, *layers]
+
+
 def _gradient_ratio(stages: list[Stage]) -> Record:
-    learned = [stage for stage in stages if stage.parameters]
+    learned = [piece for stage in stages if stage.parameters for piece in _pieces(stage)]
     if len(learned) < 2 or not learned[-1].grad_rms or not learned[0].grad_rms:
         reason = "It takes two stages with gradients above zero to compare them."
         return not_applicable("anatomy.gradient_ratio", "anatomy", reason)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
+from fathom.networks.backbones.models import Model
 
 POINTS = 300
 # Size of a step relative to the weights. About 0.001 is a common rule of thumb; Muon's steps are
@@ -31,15 +32,26 @@ def update_curves(log: list[dict[str, Any]], network: Any) -> Curves:
 
 
 def gradient_curves(log: list[dict[str, Any]], network: Any) -> Curves:
-    """The norm of the gradient, before clipping, for every stage."""
-    return _curves(log, network, lambda norms: norms["grad_norm"])
+    """The norm of the gradient, before clipping, for every stage.
+
+    Layers of a model of transformers count as stages, and the stage as what lies outside of them.
+    """
+    return _curves(log, network, lambda norms: norms["grad_norm"], by_layer=True)
 
 
 def _curves(
-    log: list[dict[str, Any]], network: Any, value_of: Callable[[dict[str, float]], float | None]
+    log: list[dict[str, Any]],
+    network: Any,
+    value_of: Callable[[dict[str, float]], float | None],
+    *,
+    by_layer: bool = False,
 ) -> Curves:
     """A value of each stage's norms over the lines of the log that hold them."""
     owner = {id(p): name for name, module in network.stages() for p in module.parameters()}
+    for name, module in network.stages() if by_layer else ():
+        inner = module.layers() if isinstance(module, Model) else []
+        for number, layer in enumerate(inner, 1):
+            owner |= {id(p): f"{name} layer {number}" for p in layer.parameters()}
     stage_of = {name: owner.get(id(p)) for name, p in network.named_parameters()}
     curves: Curves = {}
     for line in log:

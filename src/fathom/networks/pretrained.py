@@ -240,13 +240,19 @@ class Top(nn.Module):
 
 
 def _input_name(backbone: Backbone, inputs: InputSpec) -> str:
-    """The column that the backbone reads. Raises PlanError where there is another one beside."""
+    """The column that the backbone reads. Raises PlanError where it does not fit."""
     wanted = FRONTS[backbone.kind][0]
     names = [name for name, block in inputs.blocks.items() if isinstance(block, wanted)]
     if len(names) != 1 or len(inputs.blocks) != 1:
         raise PlanError(
             f"A pretrained start needs one column of {KINDS[backbone.kind]} and nothing else: drop "
             "the other columns with --drop, or set pretrained=none."
+        )
+    block = inputs.blocks[names[0]]
+    if isinstance(block, AudioBlock) and block.rate != backbone.rate:
+        raise PlanError(
+            f"{backbone.source} hears {backbone.rate:,} samples a second, and column {names[0]!r} "
+            f"has {block.rate:,}: begin anew with the data."
         )
     return names[0]
 

@@ -65,6 +65,8 @@ PRETRAINED_OPTIMIZERS = {
     "audio": OptimizerSpec(learning_rate=0.0003, weight_decay=0.05, layer_decay=0.8),
 }
 PRETRAINED_BATCH, PRETRAINED_EPOCHS = 32, 20
+# Encoders of waves take about a hundred numbers for each sample of sound into memory.
+SOUND_AT_ONCE, FEWEST_SOUNDS = 2**20, 4  # samples of a step, and sounds
 # Families that a table's race tries, the one first that was best on most of our tables.
 CANDIDATES = ("mlp", "tabm")
 # Families that race where texts, series or sound stand beside columns, and where one of them is all
@@ -196,7 +198,9 @@ def pretrained_defaults(
     if tune:
         most_epochs = PRETRAINED_EPOCHS
         training = replace(
-            training, batch_size=PRETRAINED_BATCH, optimizer=PRETRAINED_OPTIMIZERS[backbone.kind]
+            training,
+            batch_size=_pretrained_batch(inputs),
+            optimizer=PRETRAINED_OPTIMIZERS[backbone.kind],
         )
         augmentation, reasons = _augmentation(inputs)
         if backbone.kind == "audio":  # it has no bands of pitch that could be hidden
@@ -216,6 +220,15 @@ def pretrained_defaults(
     return Defaults(
         network, training, augmentation, TaskPlan(smoothing), inference, why, most_epochs
     )
+
+
+def _pretrained_batch(inputs: InputSpec) -> int:
+    """Examples of a step: a power of two, of long sounds fewer."""
+    longest = [b.length for b in inputs.blocks.values() if isinstance(b, AudioBlock)]
+    size = PRETRAINED_BATCH
+    while longest and size > FEWEST_SOUNDS and size * max(longest) > SOUND_AT_ONCE:
+        size //= 2
+    return size
 
 
 def _optimizer(name: str | None, inputs: InputSpec, network: NetworkSpec) -> OptimizerSpec:

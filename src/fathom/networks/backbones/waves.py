@@ -134,11 +134,13 @@ class NormAlone(nn.GroupNorm):
         """(B, C, T) normalised over the frames that are no padding."""
         seen = _there.get().first[:, None].to(torch.float32)
         with torch.autocast(channels.device.type, enabled=False):
+            # These are the largest tensors of such a network: no more of them than it takes.
             values, count = channels.float(), seen.sum(dim=2, keepdim=True)
-            centred = (values - (values * seen).sum(dim=2, keepdim=True) / count) * seen
-            var = centred.square().sum(dim=2, keepdim=True) / count
-            scaled = centred * (var + self.eps).rsqrt()
-            normalised = scaled * self.weight[:, None] + self.bias[:, None]
+            mean = values @ seen.transpose(1, 2) / count
+            centred = (values - mean).mul_(seen)
+            var = torch.linalg.vector_norm(centred, dim=2, keepdim=True).square() / count
+            scale = self.weight[:, None] * (var + self.eps).rsqrt()
+            normalised = torch.addcmul(self.bias[:, None], centred, scale)
         return normalised.to(channels.dtype)
 
 
