@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from fathom.baselines import Baseline, fit_baseline
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
-from fathom.core.schema import Schema
+from fathom.core.schema import Kind, Schema
 from fathom.data.encode import encode, input_spec, output_spec
 from fathom.data.infer import infer_schema
 from fathom.data.labels import fold_labels
@@ -85,12 +86,15 @@ def make(
     target: str | tuple[str, ...] | None = None,
     precision: str = "float32",
     temperature: float = 2.0,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Made:
     """Everything that a bundle needs, from a small source."""
     torch.set_num_threads(1)
     folded = fold_labels(read(source, target=target), target, None)
     raw = folded.raw
-    schema = infer_schema(raw, target=folded.target, task=folded.task, labels=folded.reading)
+    schema = infer_schema(
+        raw, target=folded.target, task=folded.task, labels=folded.reading, kinds=kinds or {}
+    )
     schema = learn(schema, raw.table, np.arange(len(raw)))
     inputs, output = input_spec(schema), output_spec(schema)
     spec = ConvnetSpec(widths=(8, 16)) if inputs.images else MlpSpec(width=16, embed_dim=4)
@@ -99,7 +103,7 @@ def make(
         network.head.linear.weight.mul_(30)
     examples = encode(raw.table, schema).examples
     baseline = fit_baseline(
-        "pictures" if inputs.images else "boosting",
+        "pictures" if inputs.images else "boosting" if inputs.scalars else "constant",
         examples,
         schema,
         schema.task,

@@ -11,9 +11,10 @@ from PIL import Image
 
 import bundles
 from fathom.core.errors import DataError, PlanError
+from fathom.core.schema import Kind
 from fathom.deployment import predict as module
 from fathom.deployment.bundle import Bundle
-from fathom.deployment.predict import predict, write_predictions
+from fathom.deployment.predict import NO_INPUT, predict, write_predictions
 
 LABELS = ["no", "perhaps", "yes"]
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
@@ -105,6 +106,37 @@ def test_columns_beside_those_that_are_needed_do_not_matter(bundle):
 def test_a_missing_column(bundle):
     with pytest.raises(DataError, match="'town'"):
         predict(bundle, bundles.people().drop(columns="town"))
+
+
+def test_a_row_without_any_input_gets_no_answer(tmp_path):
+    words = [f"{'fine' if i % 2 else 'poor'} weather, day {i} of {i * 7}" for i in range(60)]
+    table = pd.DataFrame({"note": words, "heat": np.arange(60) % 13 + 0.5, "y": ["a", "b"] * 30})
+    kinds: dict[str, Kind] = {"note": "text"}
+    alone = bundles.make(table[["note", "y"]], "y", kinds=kinds).write(
+        tmp_path / "alone", default="network"
+    )
+    told = predict(alone, pd.DataFrame({"note": ["fine weather", "  \n", "", None]}))
+    assert told.frame["prediction"].isna().tolist() == [False, True, True, True]
+    assert set(told.frame["problem"][1:]) == {NO_INPUT}
+    mixed = bundles.make(table, "y", kinds=kinds).write(tmp_path / "mixed", default="network")
+    told = predict(mixed, pd.DataFrame({"note": [" ", " "], "heat": [3.0, None]}))
+    assert told.frame["prediction"].isna().tolist() == [False, True]
+
+
+def test_text_files_that_cannot_be_read_get_no_answer(tmp_path):
+    for i in range(40):
+        (tmp_path / "all" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / "ab"[i % 2] / f"{i}.txt").write_text(f"words {i} and {'xy'[i % 2]}")
+    bundle = bundles.make(tmp_path / "all").write(tmp_path / "bundle", default="network")
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "blank.txt").write_text(" \n ")
+    (new / "empty.txt").write_text("")
+    (new / "good.txt").write_text("words x")
+    told = predict(bundle, new)
+    assert told.frame["prediction"].isna().tolist() == [True, True, False]
+    assert told.frame["problem"].tolist() == ["is empty", "is empty", ""]
+    assert told.sentences() == ["No answer for 2 rows or files, first blank.txt: is empty."]
 
 
 def test_pictures_that_cannot_be_read_keep_their_place(gallery, tmp_path):

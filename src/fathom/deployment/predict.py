@@ -17,18 +17,20 @@ from fathom.core.examples import Examples
 from fathom.core.files import write_atomic
 from fathom.core.prediction import Prediction
 from fathom.core.progress import Progress, Silent
+from fathom.core.ragged import Ragged
 from fathom.core.schema import AudioStatistics, ImageStatistics, Schema
 from fathom.data import cells
 from fathom.data.encode import MISSING_CODE, Encoded, encode
 from fathom.data.raw import Problem, Raw
 from fathom.data.read import read_rows
+from fathom.data.series import without_values
 from fathom.data.table import Table
 from fathom.deployment.bundle import Bundle
 from fathom.deployment.surprises import Surprises, find_surprises
 
 # Rows that are encoded and predicted at once: so memory does not grow with the data.
 MOST_ROWS, MOST_VALUES = 4096, 2**27
-NO_INPUT = "none of its inputs can be read"
+NO_INPUT = "has no value in any input"
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ def predict(
     shown = progress or Silent()
     shown.stage("reading")
     raw = read_rows(source, bundle.schema, progress=shown)
+    why_unread = {problem.where: problem.reason for problem in raw.problems}
     shown.stage("predicting")
     for start, table, encoded in _chunks(raw.table, bundle.schema):
         bad = encoded.unreadable | dict.fromkeys(_blank_rows(encoded.examples), NO_INPUT)
+        bad = {row: why_unread.get(raw.locate(start + row), reason) for row, reason in bad.items()}
         answers.append(_answer(predictor.predict(encoded.examples), list(bad)))
         unreadable |= {start + row: reason for row, reason in bad.items()}
         surprises += find_surprises(table, bundle.schema, encoded)
@@ -107,15 +111,20 @@ def _chunks(table: Table, schema: Schema) -> Iterator[tuple[int, Table, Encoded]
 
 
 def _blank_rows(examples: Examples) -> list[int]:
-    """Rows of a table in which every input is missing: to answer them would be to guess."""
+    """Rows in which every input is missing, or a blank text: to answer them would be to guess."""
     blank = np.ones(len(examples), dtype=bool)
     for name, block in examples.inputs.items():
         if name == NUMBERS:
             blank &= np.isnan(block[:]).all(axis=1)
         elif name == CATEGORIES:
             blank &= (block[:] == MISSING_CODE).all(axis=1)
+        elif name in examples.written:
+            texts = examples.take(np.flatnonzero(blank)).texts(name)
+            blank[blank] = [not text.strip() for text in texts]
+        elif np.issubdtype(block.dtype, np.floating) and isinstance(block, Ragged):
+            blank[blank] = without_values(block.take(np.flatnonzero(blank)))
         else:
-            return []
+            return []  # a picture or sound is there, or the row is unreadable for want of it
     rows: list[int] = np.flatnonzero(blank).tolist()
     return rows
 

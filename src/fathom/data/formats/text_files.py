@@ -13,9 +13,11 @@ MAX_BYTES = 10_000_000  # of one text; a larger file is a table or a mistake
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that was looked at; empty where it cannot be read."""
+    """The text of a file that was looked at; empty where it cannot be read, or is too large."""
     try:
-        return _decoded(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        return _decoded(content) if len(content) <= MAX_BYTES else ""
     except (OSError, DataError):
         return ""
 
