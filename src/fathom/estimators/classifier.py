@@ -30,10 +30,11 @@ class FathomClassifier(ClassifierMixin, FathomEstimator):
     batch_size, learning_rate, optimizer : number or str, default="auto"
         As in the plan; by default what suits the data.
     pretrained : str, default="auto"
-        A network that was trained elsewhere to begin with, for one column of pictures or of texts
-        and nothing else: "efficientnet-lite0", "all-minilm-l6-v2", a folder that transformers'
-        `save_pretrained` wrote, or a hub id. By default none, as to try one needs a clock, too. All
-        of it is trained on, or with `settings={"network.tune": False}` its head alone.
+        A network that was trained elsewhere to begin with, for one column of pictures, texts or
+        sound and nothing else: "efficientnet-lite0", "all-minilm-l6-v2", a folder that
+        transformers' `save_pretrained` wrote, or a hub id. By default none, as to try one needs a
+        clock, too. All of it is trained on, or with `settings={"network.tune": False}` its head
+        alone.
     settings : dict, default=None
         Further keys of the plan, such as {"network.depth": 4, "label_smoothing": 0.1}; see
         docs/plan.md. `data.kinds.COLUMN` says what a column is.

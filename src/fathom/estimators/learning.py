@@ -24,7 +24,6 @@ from fathom.data.audit import Audit
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
-from fathom.data.learn import learn
 from fathom.data.raw import Raw
 from fathom.data.repeats import find_repeats
 from fathom.display import Display
@@ -157,15 +156,7 @@ def _prepare(
     start = choose_start(request, raw, schema)
     repeats = find_repeats(raw, schema, seed=request.seed, wanted=request.near_duplicates)
     splits = set_aside(raw, schema, repeats, held_out, seed=request.seed, calibrate=calibrate)
-    size = start.image_size(request.image_size)
-    schema = learn(
-        schema,
-        raw.table,
-        splits.train,
-        image_size=size,
-        tokenizer=start.tokenizer,
-        sample_rate=start.sample_rate,
-    )
+    schema = start.learned(schema, raw.table, splits.train, image_size=request.image_size)
     examples = readable(raw, encode(raw.table, schema, progress=progress))
     parts = {name: examples.take(getattr(splits, name)) for name in SPLIT_NAMES}
     return Prepared(

@@ -10,11 +10,14 @@ import pandas as pd
 from fathom.core.backbone import Backbone
 from fathom.core.budget import format_duration
 from fathom.core.errors import PlanError
+from fathom.core.prediction import Array
 from fathom.core.schema import Field, Schema
+from fathom.data.learn import learn
 from fathom.data.opening import header
 from fathom.data.raw import Raw
 from fathom.data.sound_files import LOWEST_RATE
 from fathom.data.sounds import MOST_RATE
+from fathom.data.table import Table
 from fathom.data.texts import Pretokenized
 from fathom.networks.backbones import Found, find, packaged
 from fathom.planning.request import Request
@@ -56,6 +59,19 @@ class Start:
         """Samples a second that sounds are brought to, where it hears."""
         backbone = self.backbone
         return backbone.rate if backbone is not None and backbone.kind == "audio" else None
+
+    def learned(
+        self, schema: Schema, table: Table, rows: Array, *, image_size: int | None
+    ) -> Schema:
+        """The schema with its statistics (see `data.learn`), as the network reads the data."""
+        return learn(
+            schema,
+            table,
+            rows,
+            image_size=self.image_size(image_size),
+            tokenizer=self.tokenizer,
+            sample_rate=self.sample_rate,
+        )
 
     def image_size(self, asked: int | None) -> int | None:
         """The side that pictures are brought to."""

@@ -22,7 +22,6 @@ from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
 from fathom.data.labels import fold_labels, left_out
-from fathom.data.learn import learn
 from fathom.data.pictures import foresee, told_clipped
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
@@ -200,15 +199,7 @@ def prepare(
     start = choose_start(request, raw, schema)
     splits, found = part_and_audit(request, raw, schema, budget, progress)
     refuse_leaks(found, request.allow_leaks or not refuse)
-    size = start.image_size(request.image_size)
-    schema = learn(
-        schema,
-        raw.table,
-        splits.train,
-        image_size=size,
-        tokenizer=start.tokenizer,
-        sample_rate=start.sample_rate,
-    )
+    schema = start.learned(schema, raw.table, splits.train, image_size=request.image_size)
     raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
