@@ -114,12 +114,15 @@ def test_rows_are_bounded_whatever_the_time(monkeypatch):
     monkeypatch.setattr(module, "MOST_ROWS", 300)
     model = fit(examples(), limit=5)
     assert model.limit.rows == 300
-    assert model.limit.members[0].learning_rate == module.MENU.settings[0].learning_rate
+    assert (
+        model.limit.members[0].learning_rate
+        == module.PictureBoosting.menu.settings[0].learning_rate
+    )
 
 
 def test_rounds_are_bounded_whatever_the_time(monkeypatch):
-    menu = replace(module.MENU, most_rounds=5)
-    monkeypatch.setattr(module, "MENU", menu)
+    menu = replace(module.PictureBoosting.menu, most_rounds=5)
+    monkeypatch.setattr(module.PictureBoosting, "menu", menu)
     data = examples()
     model = fit(data, validation=data.take(np.arange(700, 900)))
     assert model.limit.rounds <= 5

@@ -195,6 +195,15 @@ def categories_of(examples: Examples) -> Array:
     return np.asarray(examples.inputs.get(CATEGORIES, empty))
 
 
+def widened(examples: Examples, values: Array, rows: Array | None = None) -> Examples:
+    """The numbers and categories of examples (at `rows`), and `values` (n, F) as more numbers."""
+    taken: Any = slice(None) if rows is None else rows
+    numbers = np.concatenate([numbers_of(examples)[taken], values], axis=1)
+    inputs = {NUMBERS: numbers, CATEGORIES: categories_of(examples)[taken]}
+    targets = None if examples.targets is None else examples.targets[taken]
+    return Examples(inputs, targets, examples.rows[taken])
+
+
 def class_labels(schema: Schema, task_name: TaskName) -> tuple[str, ...]:
     """The names of the classes; none where a number is to be learned."""
     return schema.labels if task_name == "classification" else ()

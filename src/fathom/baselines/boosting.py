@@ -6,8 +6,11 @@ arrays.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
 from fathom.baselines.base import (
@@ -25,7 +28,7 @@ from fathom.baselines.growth import Table
 from fathom.baselines.recipe import Extent
 from fathom.baselines.rounds import sample_order
 from fathom.baselines.trees import Forest, Trees
-from fathom.baselines.tuning import repeat, search
+from fathom.baselines.tuning import Found, Menu, repeat, search
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -33,6 +36,13 @@ from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
 MOST_CELLS = 50_000_000
+
+
+def forests_of(found: Found, codes: CategoryCodes) -> tuple[Trees, Array, CategoryCodes, Array]:
+    """What `Boosting` is made of: the trees of all forests, their mean start, codes, classes."""
+    trees = Trees.joined([forest.trees for forest in found.forests])
+    start = np.mean([forest.start for forest in found.forests], axis=0)
+    return trees, start, codes, found.forests[0].classes
 
 
 class Boosting(Baseline):
@@ -81,15 +91,11 @@ class Boosting(Baseline):
         """
         labels = class_labels(schema, task_name)
         train, notes = _bounded(train, labels, seed)
-        targets = known_targets(train, labels)
         codes = CategoryCodes.learn(categories_of(train))
-        table = Table.of(train, targets, codes, labels, seed)
+        table = Table.of(train, known_targets(train, labels), codes, labels, seed)
         found = search(table, budget, validation) if limit is None else repeat(table, limit)
         return cls(
-            Trees.joined([forest.trees for forest in found.forests]),
-            np.mean([forest.start for forest in found.forests], axis=0),
-            codes,
-            found.forests[0].classes,
+            *forests_of(found, codes),
             labels,
             limit=found.recipe,
             notes=notes + found.notes,
@@ -118,6 +124,67 @@ class Boosting(Baseline):
         return cls(trees, arrays["start"], codes, arrays["classes"], **common(config))
 
 
+class DrawnBoosting(Boosting):
+    """Boosting on columns, and on `reduction`: what trees cannot ask about in a few numbers.
+
+    It grows on rows that were drawn; `limit` is the recipe, which remembers how many.
+    """
+
+    takes_rows = True
+    menu: ClassVar[Menu]
+
+    def __init__(self, reduction: Any, *trees: Any, **common: Any) -> None:
+        super().__init__(*trees, **common)
+        self.reduction = reduction
+
+    @classmethod
+    def grown(
+        cls,
+        reduction: Any,
+        known: Examples,
+        labels: tuple[str, ...],
+        *,
+        most: int,
+        total: int,
+        seed: int,
+        budget: Budget,
+        limit: Extent | None,
+        judged: Callable[[], Examples | None],
+    ) -> Self:
+        """Grow on the table `known`, drawn from `total` rows; `judged` is asked for in a search.
+
+        With fewer rows than `most` for want of time it is not settled.
+        """
+        codes = CategoryCodes.learn(categories_of(known))
+        assert known.targets is not None
+        table = Table.of(known, known.targets, codes, labels, seed)
+        if limit is None:
+            found = search(table, budget, judged(), cls.menu)
+            found = replace(found, settled=found.settled and len(known) == most)
+        else:
+            found = repeat(table, limit, cls.menu)
+        return cls(
+            reduction,
+            *forests_of(found, codes),
+            labels,
+            limit=msgspec.structs.replace(found.recipe, rows=len(known)),
+            notes=_drawn(cls.menu.title, len(known), total) + found.notes,
+            settled=found.settled,
+        )
+
+    @classmethod
+    def around(cls, reduction: Any, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
+        """The trees of a `state` behind a reduction that was read back from it."""
+        plain = Boosting.from_state(arrays, config)
+        parts = (plain.trees, plain.start, plain.codes, plain.classes)
+        return cls(reduction, *parts, **common(config))
+
+
+def _drawn(title: str, rows: int, total: int) -> tuple[str, ...]:
+    told = f"{title} was fitted on {rows:,} of {total:,} rows, drawn at random."
+    return (told,) if rows < total else ()
+
+
 def _bounded(
     train: Examples, labels: tuple[str, ...], seed: int
 ) -> tuple[Examples, tuple[str, ...]]:
@@ -132,5 +199,4 @@ def _bounded(
         return train, ()
     order = sample_order(targets, labels, numpy_generator(seed, "boosting", "rows"))
     sample = train.take(np.sort(order[:most]))
-    told = f"Gradient boosting was fitted on {most:,} of {len(train):,} rows, drawn at random."
-    return sample, (told,)
+    return sample, _drawn("Gradient boosting", most, len(train))

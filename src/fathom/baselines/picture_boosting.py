@@ -9,26 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 
 from fathom.baselines.base import (
     State,
     categories_of,
     class_labels,
-    common,
     known_targets,
     numbers_of,
+    widened,
 )
-from fathom.baselines.boosting import Boosting
-from fathom.baselines.codes import CategoryCodes
-from fathom.baselines.growth import Table
+from fathom.baselines.boosting import DrawnBoosting
 from fathom.baselines.picture_cache import judged_rows, picture_order
 from fathom.baselines.picture_reduction import ROWS_AT_ONCE, Reduction
 from fathom.baselines.recipe import Extent, Member, Recipe
-from fathom.baselines.trees import Trees
-from fathom.baselines.tuning import Menu, repeat, search
-from fathom.core.blocks import CATEGORIES, NUMBERS
+from fathom.baselines.tuning import Menu
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -46,19 +41,9 @@ FEWEST_ROUNDS = 20
 ROUNDS_HOPED_FOR = 60
 SECONDS_PER_CELL = 20e-9
 SECONDS_PER_COLUMN = 10e-6
-TITLE = "Gradient boosting on picture features"
-# Large steps, so that a short time suffices, and few of the many columns at each split.
-MENU = Menu(
-    TITLE,
-    (
-        Member(learning_rate=0.2, max_leaf_nodes=15, max_features=0.3),
-        Member(learning_rate=0.1, max_features=0.3),
-    ),
-    most_rounds=200,
-)
 
 
-class PictureBoosting(Boosting):
+class PictureBoosting(DrawnBoosting):
     """Boosted trees on components of picture features and any other columns.
 
     It grows on as many rows as its time allows, 20,000 at most, and for 200 rounds at most. `limit`
@@ -66,11 +51,16 @@ class PictureBoosting(Boosting):
     """
 
     name = "picture_boosting"
-    takes_rows = True
-
-    def __init__(self, reduction: Reduction, *trees: Any, **common: Any) -> None:
-        super().__init__(*trees, **common)
-        self.reduction = reduction
+    # Large steps, so that a short time suffices, and few of the many columns at each split.
+    menu = Menu(
+        "Gradient boosting on picture features",
+        (
+            Member(learning_rate=0.2, max_leaf_nodes=15, max_features=0.3),
+            Member(learning_rate=0.1, max_features=0.3),
+        ),
+        most_rounds=200,
+    )
+    reduction: Reduction
 
     @classmethod
     def least_seconds(cls, train: Examples, schema: Schema) -> float:
@@ -103,24 +93,16 @@ class PictureBoosting(Boosting):
             known = _within(budget, reduction, train, order, _outputs(labels))
         else:
             known = _table(reduction, train, order[: _asked(limit) or len(order)])
-        assert known.targets is not None
-        codes = CategoryCodes.learn(categories_of(known))
-        table = Table.of(known, known.targets, codes, labels, seed)
-        if limit is None:
-            found = search(table, budget, _judged(reduction, validation, seed), MENU)
-            found = replace(found, settled=found.settled and len(known) == len(order))
-        else:
-            found = repeat(table, limit, MENU)
-        return cls(
+        return cls.grown(
             reduction,
-            Trees.joined([forest.trees for forest in found.forests]),
-            np.mean([forest.start for forest in found.forests], axis=0),
-            codes,
-            found.forests[0].classes,
+            known,
             labels,
-            limit=msgspec.structs.replace(found.recipe, rows=len(known)),
-            notes=_fewer(len(known), len(train)) + found.notes,
-            settled=found.settled,
+            most=len(order),
+            total=len(train),
+            seed=seed,
+            budget=budget,
+            limit=limit,
+            judged=lambda: _judged(reduction, validation, seed),
         )
 
     def raw(self, examples: Examples) -> Array:
@@ -135,15 +117,7 @@ class PictureBoosting(Boosting):
     @classmethod
     def from_state(cls, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
         """PictureBoosting from `state`."""
-        plain = Boosting.from_state(arrays, config)
-        return cls(
-            Reduction.of(arrays),
-            plain.trees,
-            plain.start,
-            plain.codes,
-            plain.classes,
-            **common(config),
-        )
+        return cls.around(Reduction.of(arrays), arrays, config)
 
 
 def _outputs(labels: tuple[str, ...]) -> int:
@@ -168,14 +142,7 @@ def _narrowed(reduction: Reduction) -> Reduction:
 def _table(reduction: Reduction, examples: Examples, positions: Array | None = None) -> Examples:
     """The examples (at `positions`) as a table: their own columns, then the components."""
     rows = np.arange(len(examples)) if positions is None else positions
-    return _tabular(examples, rows, reduction.apply(examples, rows))
-
-
-def _tabular(examples: Examples, rows: Array, components: Array) -> Examples:
-    numbers = [numbers_of(examples)[rows], components]
-    inputs = {NUMBERS: np.concatenate(numbers, axis=1), CATEGORIES: categories_of(examples)[rows]}
-    targets = None if examples.targets is None else examples.targets[rows]
-    return Examples(inputs, targets, examples.rows[rows])
+    return widened(examples, reduction.apply(examples, rows), rows)
 
 
 def _within(
@@ -193,7 +160,7 @@ def _within(
             break
         parts.append(reduction.apply(train, order[start : start + ROWS_AT_ONCE]))
     components = np.concatenate(parts)
-    return _tabular(train, order[: len(components)], components)
+    return widened(train, components, order[: len(components)])
 
 
 def _asked(limit: Extent) -> int:
@@ -208,8 +175,3 @@ def _judged(reduction: Reduction, validation: Examples | None, seed: int) -> Exa
         generator = numpy_generator(seed, PictureBoosting.name, "validation")
         rows = np.sort(generator.choice(rows, MOST_JUDGED, replace=False))
     return _table(reduction, validation, rows)
-
-
-def _fewer(rows: int, total: int) -> tuple[str, ...]:
-    told = f"{TITLE} was fitted on {rows:,} of {total:,} rows, drawn at random."
-    return (told,) if rows < total else ()

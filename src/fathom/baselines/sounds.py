@@ -6,11 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from fathom.baselines.base import State, categories_of, numbers_of
+from fathom.baselines.base import State, widened
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.recipe import Extent
 from fathom.baselines.sound_features import describe_sounds
-from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -75,10 +74,5 @@ class Sounds(Boosting):
 
 def _table(examples: Examples, columns: Columns) -> Examples:
     """The examples as a table: their own columns, then the features of each column of sound."""
-    numbers = [numbers_of(examples)]
-    numbers += [describe_sounds(examples.inputs[name], rate) for name, rate in columns]  # type: ignore[arg-type]
-    inputs = {
-        NUMBERS: np.concatenate(numbers, axis=1),
-        CATEGORIES: categories_of(examples),
-    }
-    return Examples(inputs, examples.targets, examples.rows)
+    heard = [describe_sounds(examples.inputs[name], rate) for name, rate in columns]  # type: ignore[arg-type]
+    return widened(examples, np.concatenate(heard, axis=1))

@@ -6,30 +6,17 @@ latent semantic analysis they can.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 
-from fathom.baselines.base import (
-    State,
-    categories_of,
-    class_labels,
-    common,
-    known_targets,
-    numbers_of,
-)
-from fathom.baselines.boosting import Boosting
-from fathom.baselines.codes import CategoryCodes
-from fathom.baselines.growth import Table
+from fathom.baselines.base import State, class_labels, known_targets, widened
+from fathom.baselines.boosting import DrawnBoosting
 from fathom.baselines.picture_cache import held_once
 from fathom.baselines.recipe import SETTINGS, Extent, Recipe
 from fathom.baselines.rounds import sample_order
 from fathom.baselines.text_reduction import MOST_TEXTS, TextReduction
-from fathom.baselines.trees import Trees
-from fathom.baselines.tuning import HURRIED, Menu, repeat, search
-from fathom.core.blocks import CATEGORIES, NUMBERS
+from fathom.baselines.tuning import HURRIED, Menu
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -40,11 +27,9 @@ MOST_ROWS, FEWEST_ROWS = 100_000, 500
 MOST_JUDGED = 10_000
 SECONDS_PER_CHARACTER = 1e-6  # of one core, to weigh the words of a text
 TEXT_SHARE = 1 / 3  # of the time, for all that comes before the first tree
-TITLE = "Gradient boosting on columns and texts"
-MENU = Menu(TITLE, SETTINGS, HURRIED)
 
 
-class TextBoosting(Boosting):
+class TextBoosting(DrawnBoosting):
     """Boosted trees on the columns and the components of the texts.
 
     It grows on as many rows as can be described in a third of its time, 100,000 at most. `limit` is
@@ -52,11 +37,8 @@ class TextBoosting(Boosting):
     """
 
     name = "text_boosting"
-    takes_rows = True
-
-    def __init__(self, reduction: TextReduction, *trees: Any, **common: Any) -> None:
-        super().__init__(*trees, **common)
-        self.reduction = reduction
+    menu = Menu("Gradient boosting on columns and texts", SETTINGS, HURRIED)
+    reduction: TextReduction
 
     @classmethod
     def least_seconds(cls, train: Examples, schema: Schema) -> float:
@@ -86,30 +68,21 @@ class TextBoosting(Boosting):
             most = _affordable(train, order, TEXT_SHARE * budget.remaining)
         some = train.take(np.sort(order[:most]))
         reduction = _reduction(schema, train, some, seed)
-        known = _tabular(reduction, some)
-        codes = CategoryCodes.learn(categories_of(known))
-        assert known.targets is not None
-        table = Table.of(known, known.targets, codes, labels, seed)
-        if limit is None:
-            found = search(table, budget, _judged(reduction, validation, seed), MENU)
-            found = replace(found, settled=found.settled and len(known) == len(order))
-        else:
-            found = repeat(table, limit, MENU)
-        return cls(
+        return cls.grown(
             reduction,
-            Trees.joined([forest.trees for forest in found.forests]),
-            np.mean([forest.start for forest in found.forests], axis=0),
-            codes,
-            found.forests[0].classes,
+            widened(some, reduction.apply(some)),
             labels,
-            limit=msgspec.structs.replace(found.recipe, rows=len(known)),
-            notes=_fewer(len(known), len(train)) + found.notes,
-            settled=found.settled,
+            most=len(order),
+            total=len(train),
+            seed=seed,
+            budget=budget,
+            limit=limit,
+            judged=lambda: _judged(reduction, validation, seed),
         )
 
     def raw(self, examples: Examples) -> Array:
         """Sum of the leaves that each row falls into, (n, 1) or (n, K)."""
-        return super().raw(_tabular(self.reduction, examples))
+        return super().raw(widened(examples, self.reduction.apply(examples)))
 
     def state(self) -> State:
         """The trees, the renumbering of categories, terms and axes as arrays."""
@@ -120,16 +93,8 @@ class TextBoosting(Boosting):
     @classmethod
     def from_state(cls, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
         """TextBoosting from `state`."""
-        plain = Boosting.from_state(arrays, config)
         own = {k.removeprefix("texts."): a for k, a in arrays.items() if k.startswith("texts.")}
-        return cls(
-            TextReduction.of(own, config["texts"]),
-            plain.trees,
-            plain.start,
-            plain.codes,
-            plain.classes,
-            **common(config),
-        )
+        return cls.around(TextReduction.of(own, config["texts"]), arrays, config)
 
 
 def _reduction(schema: Schema, train: Examples, some: Examples, seed: int) -> TextReduction:
@@ -142,13 +107,6 @@ def _reduction(schema: Schema, train: Examples, some: Examples, seed: int) -> Te
         return TextReduction.learn(names, drawn, seed)
 
     return held_once(("text reduction", some.rows.tobytes(), seed), held, learn)
-
-
-def _tabular(reduction: TextReduction, examples: Examples) -> Examples:
-    """The examples as a table: their own columns, then the components."""
-    numbers = [numbers_of(examples), reduction.apply(examples)]
-    inputs = {NUMBERS: np.concatenate(numbers, axis=1), CATEGORIES: categories_of(examples)}
-    return Examples(inputs, examples.targets, examples.rows)
 
 
 def _characters(examples: Examples) -> Array:
@@ -166,9 +124,5 @@ def _judged(reduction: TextReduction, validation: Examples | None, seed: int) ->
     if validation is None or validation.targets is None or not len(validation):
         return None
     generator = numpy_generator(seed, "text boosting", "validation")
-    return _tabular(reduction, validation.sample(MOST_JUDGED, generator))
-
-
-def _fewer(rows: int, total: int) -> tuple[str, ...]:
-    told = f"{TITLE} was fitted on {rows:,} of {total:,} rows, drawn at random."
-    return (told,) if rows < total else ()
+    some = validation.sample(MOST_JUDGED, generator)
+    return widened(some, reduction.apply(some))

@@ -7,45 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from fathom.core.prediction import Array, LabelsPrediction, Prediction
-from fathom.evidence.intervals import (
-    Estimate,
-    auc_interval,
-    auc_parts,
-    auc_variance,
-    class_weights,
-    difference,
-    normal,
+from fathom.evidence.intervals import auc_parts, class_weights
+from fathom.evidence.scores import (
+    Accuracy,
+    Area,
+    Metric,
+    SaidMetric,
+    TermMetric,
+    mean_f1,
+    surprises,
 )
-from fathom.evidence.scores import Accuracy, Metric, SaidMetric, TermMetric, mean_f1, surprises
 
 
 @dataclass(frozen=True)
-class MacroAuc(Metric):
+class MacroAuc(Area):
     """The mean over the labels of the area under each one's ROC curve."""
-
-    def estimate(
-        self, prediction: Prediction, targets: Array, generator: np.random.Generator
-    ) -> Estimate:
-        """DeLong's variance of the mean, on the logit scale."""
-        value, influence = self.parts(prediction, targets)
-        smaller = self.fewest(targets)
-        variance = auc_variance(influence, np.ones(len(targets)))
-        return auc_interval(value, variance, smaller, len(targets) - smaller)
-
-    def paired(
-        self,
-        first: Prediction,
-        second: Prediction,
-        targets: Array,
-        generator: np.random.Generator,
-    ) -> Estimate:
-        """DeLong's variance of the difference of correlated areas."""
-        (a, from_a), (b, from_b) = self.parts(first, targets), self.parts(second, targets)
-        variance = auc_variance(from_a - from_b, np.ones(len(targets)))
-        if variance <= 0 and {a, b} & {0.0, 1.0}:
-            ends = (self.estimate(p, targets, generator) for p in (first, second))
-            return difference(*ends)
-        return normal(a - b, variance, "DeLong's interval for correlated areas")
 
     def fewest(self, targets: Array) -> int:
         """The rows that tell least of a label: that have it, or lack it, of those that vary."""

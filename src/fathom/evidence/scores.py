@@ -206,17 +206,28 @@ def _sums(counts: Array, codes: Array, size: int) -> Array:
 
 
 @dataclass(frozen=True)
-class RocAuc(Metric):
-    """Area under the ROC curve; over more than two classes the mean of each against the rest."""
+class Area(Metric):
+    """An area under a ROC curve, or the mean of several."""
+
+    @abstractmethod
+    def parts(self, prediction: Prediction, targets: Array) -> tuple[float, Array]:
+        """The value, and each row's influence on it, (n,)."""
+
+    @abstractmethod
+    def fewest(self, targets: Array) -> int:
+        """The rows that tell least: those of the smaller of two sides."""
+
+    def weights(self, targets: Array) -> Array:
+        """What each row's influence counts in the variance, (n,)."""
+        return np.ones(len(targets))
 
     def estimate(
         self, prediction: Prediction, targets: Array, generator: np.random.Generator
     ) -> Estimate:
         """DeLong's variance, on the logit scale."""
-        value, influence = _areas(prediction, targets)
-        variance = auc_variance(influence, class_weights(targets))
-        counts = np.unique(targets, return_counts=True)[1]
-        smaller = int(counts.min()) if len(counts) == 2 else len(targets) // len(counts)
+        value, influence = self.parts(prediction, targets)
+        variance = auc_variance(influence, self.weights(targets))
+        smaller = self.fewest(targets)
         return auc_interval(value, variance, smaller, len(targets) - smaller)
 
     def paired(
@@ -227,12 +238,37 @@ class RocAuc(Metric):
         generator: np.random.Generator,
     ) -> Estimate:
         """DeLong's variance of the difference of correlated areas."""
-        (a, from_a), (b, from_b) = _areas(first, targets), _areas(second, targets)
-        variance = auc_variance(from_a - from_b, class_weights(targets))
+        (a, from_a), (b, from_b) = self.parts(first, targets), self.parts(second, targets)
+        variance = auc_variance(from_a - from_b, self.weights(targets))
         if variance <= 0 and {a, b} & {0.0, 1.0}:
             ends = (self.estimate(p, targets, generator) for p in (first, second))
             return difference(*ends)
         return normal(a - b, variance, "DeLong's interval for correlated areas")
+
+
+@dataclass(frozen=True)
+class RocAuc(Area):
+    """Area under the ROC curve; over more than two classes the mean of each against the rest."""
+
+    def parts(self, prediction: Prediction, targets: Array) -> tuple[float, Array]:
+        """The mean over the classes that occur, and each row's influence on it, (n,)."""
+        probs, present = _probs(prediction), np.unique(targets)
+        classes = present if probs.shape[1] > 2 else present[-1:]
+        value, influence = 0.0, np.zeros(len(targets))
+        for k in classes:
+            part = auc_parts(probs[:, k], targets == k)
+            value += part.value
+            influence += part.influence / len(classes)
+        return value / len(classes), influence  # divided once, so that ones make exactly one
+
+    def fewest(self, targets: Array) -> int:
+        """Those of the smaller class; of several the rows of one on average."""
+        counts = np.unique(targets, return_counts=True)[1]
+        return int(counts.min()) if len(counts) == 2 else len(targets) // len(counts)
+
+    def weights(self, targets: Array) -> Array:
+        """Corrected for degrees of freedom within each class."""
+        return class_weights(targets)
 
     def undefined(self, targets: Array) -> str:
         """One class alone cannot be ranked against another."""
@@ -335,18 +371,6 @@ def _errors(prediction: Prediction, targets: Array) -> Array:
         raise TypeError("this metric scores predicted numbers")
     errors: Array = prediction.values - targets
     return errors
-
-
-def _areas(prediction: Prediction, targets: Array) -> tuple[float, Array]:
-    """The mean area over the classes that occur, and each row's influence on it, (n,)."""
-    probs, present = _probs(prediction), np.unique(targets)
-    classes = present if probs.shape[1] > 2 else present[-1:]
-    value, influence = 0.0, np.zeros(len(targets))
-    for k in classes:
-        part = auc_parts(probs[:, k], targets == k)
-        value += part.value
-        influence += part.influence / len(classes)
-    return value / len(classes), influence  # divided once, so that ones make exactly one
 
 
 def _mean_where(values: Array, counted: Array) -> Array:
