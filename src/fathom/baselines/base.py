@@ -195,10 +195,10 @@ def categories_of(examples: Examples) -> Array:
     return np.asarray(examples.inputs.get(CATEGORIES, empty))
 
 
-def widened(examples: Examples, values: Array, rows: Array | None = None) -> Examples:
-    """The numbers and categories of examples (at `rows`), and `values` (n, F) as more numbers."""
+def widened(examples: Examples, *values: Array, rows: Array | None = None) -> Examples:
+    """The numbers and categories of examples (at `rows`), and each of `values` (n, F) as more."""
     taken: Any = slice(None) if rows is None else rows
-    numbers = np.concatenate([numbers_of(examples)[taken], values], axis=1)
+    numbers = np.concatenate([numbers_of(examples)[taken], *values], axis=1)
     inputs = {NUMBERS: numbers, CATEGORIES: categories_of(examples)[taken]}
     targets = None if examples.targets is None else examples.targets[taken]
     return Examples(inputs, targets, examples.rows[taken])

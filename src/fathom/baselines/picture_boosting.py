@@ -142,7 +142,7 @@ def _narrowed(reduction: Reduction) -> Reduction:
 def _table(reduction: Reduction, examples: Examples, positions: Array | None = None) -> Examples:
     """The examples (at `positions`) as a table: their own columns, then the components."""
     rows = np.arange(len(examples)) if positions is None else positions
-    return widened(examples, reduction.apply(examples, rows), rows)
+    return widened(examples, reduction.apply(examples, rows), rows=rows)
 
 
 def _within(
@@ -160,7 +160,7 @@ def _within(
             break
         parts.append(reduction.apply(train, order[start : start + ROWS_AT_ONCE]))
     components = np.concatenate(parts)
-    return widened(train, components, order[: len(components)])
+    return widened(train, components, rows=order[: len(components)])
 
 
 def _asked(limit: Extent) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-
 from fathom.baselines.base import State, widened
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.recipe import Extent
@@ -75,4 +73,4 @@ class Sounds(Boosting):
 def _table(examples: Examples, columns: Columns) -> Examples:
     """The examples as a table: their own columns, then the features of each column of sound."""
     heard = [describe_sounds(examples.inputs[name], rate) for name, rate in columns]  # type: ignore[arg-type]
-    return widened(examples, np.concatenate(heard, axis=1))
+    return widened(examples, *heard)
