@@ -9,6 +9,8 @@ connections do, Huang et al. 2017, arXiv 1608.06993). Padding is never seen.
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from msgspec import Struct
 from torch import Tensor, nn
@@ -34,6 +36,8 @@ from fathom.networks.steps import MaskedBatchNorm, Steps
 MOST_PLACES = 256  # of longer series answers are asked for at every so many steps
 MOST_KERNEL = 513
 KERNELS, LEAST_FILTERS = 192, 16  # of the default network over all dilations, and for each
+SPACING = 2**0.5  # of dilations
+ROUNDING = 1e-6
 UNIFORM = 12**0.5  # makes the standard deviation of numbers spread evenly over [0, 1] one
 STEEPNESS = 4.0  # of the counting, in standard deviations of what is counted
 MANY = 5_000
@@ -50,8 +54,8 @@ class SeriesConvnetSpec(
 ):
     """`depth` layers, each with `filters` kernels of `kernel` steps for every dilation.
 
-    Dilations are 1, 2, 4 … as long as a kernel fits into a typical series. `dropout` acts before
-    the head. Raises PlanError for values that make no network.
+    Dilations are 1, 2, 4, 5, 8, 11 … as long as a kernel fits into a typical series. `dropout` acts
+    before the head. Raises PlanError for values that make no network.
     """
 
     filters: int = 16
@@ -225,10 +229,10 @@ class SeriesConvnet(Network):
 
 
 def dilations_of(block: SeriesBlock, spec: SeriesConvnetSpec, stride: int = 1) -> tuple[int, ...]:
-    """1, 2, 4 … as long as a kernel fits into a typical series; of one seen at every `stride`."""
-    found = [1]
-    while 2 * found[-1] * (spec.kernel - 1) <= block.typical // stride:
-        found.append(2 * found[-1])
+    """1, 2, 4, 5, 8, 11 … as long as a kernel fits into a typical series of every `stride`."""
+    most = max(1.0, block.typical / stride / (spec.kernel - 1))
+    count = int(log(most) / log(SPACING) + ROUNDING) + 1
+    found = sorted({int(SPACING**i + ROUNDING) for i in range(count)})
     return tuple(found)
 
 
