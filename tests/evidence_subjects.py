@@ -28,6 +28,7 @@ from fathom.evidence import Subject
 from fathom.inference.model import LoadedModel, NetworkPredictor
 from fathom.inference.trust import Trust, fit_trust
 from fathom.networks import ConvnetSpec, MlpSpec, NetworkSpec, TabmSpec, VitSpec
+from fathom.networks.mixed import MixedSpec
 from fathom.networks.recurrent import RecurrentSpec
 from fathom.networks.text_convnet import TextConvnetSpec
 from fathom.networks.transformer import TransformerSpec
@@ -47,7 +48,13 @@ SPECS: dict[str, NetworkSpec] = {
     "texts-simple": RecurrentSpec(cell="simple", width=16, embed_dim=8, bidirectional=False),
     "texts-transformer": TransformerSpec(width=16, depth=2, num_heads=2),
     "texts-convnet": TextConvnetSpec(width=16, depth=2, buckets=64),
+    "texts-bag": TextConvnetSpec(width=16, buckets=64),
     "texts-mlp": MlpSpec(width=16, embed_dim=2),
+    "texts+number-mixed": MixedSpec(
+        fields={"judgement": TextConvnetSpec(width=16, depth=1, buckets=64)},
+        scalars=MlpSpec(width=8, embed_dim=2),
+        width=16,
+    ),
 }
 BASELINES = {"digits": "pictures", "texts": "texts"}
 STEPS = 40
@@ -87,9 +94,17 @@ def _texts() -> pd.DataFrame:
     return pd.DataFrame({"judgement": texts, "verdict": np.where(verdicts, "good", "bad")})
 
 
+def _texts_with_a_number() -> pd.DataFrame:
+    """The same with a number that tells a little, too."""
+    frame = _texts()
+    noise = np.random.default_rng(1).normal(size=len(frame))
+    return frame.assign(stars=noise + (frame["verdict"] == "good"))
+
+
 def _data(name: str) -> Any:
     """What is read for a subject: the part of its name before the hyphen says what."""
-    made = {"labels": _labelled, "texts": _texts}.get(name.partition("-")[0])
+    kinds = {"labels": _labelled, "texts": _texts, "texts+number": _texts_with_a_number}
+    made = kinds.get(name.partition("-")[0])
     return made() if made else name.removesuffix("-vit")
 
 

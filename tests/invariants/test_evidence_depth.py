@@ -16,10 +16,11 @@ from fathom.core.budget import Budget
 from fathom.core.output import OutputSpec
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE
-from fathom.evidence.depth import cka, probe
+from fathom.evidence.depth import FIRST, cka, probe
 from fathom.evidence.stages import MOST_STAGES, WIDEST, folded, looked_at, outputs_of, pooled
 from fathom.evidence.subject import Subject
-from fathom.networks.steps import Steps
+from fathom.inference.model import NetworkPredictor
+from fathom.networks.steps import PoolSteps, Steps
 
 
 def depth_of(subject: Subject) -> dict[str, Record]:
@@ -109,12 +110,50 @@ def test_each_stage_has_a_score_with_its_interval(name: str) -> None:
     records = depth_of(subject)
     figure = records["features.probe"].figure
     assert figure is not None
-    assert figure.data["stages"] == [name for name, _ in subject.model.network.stages()[:-1]]
+    # Pooling after the steps of a text says nothing that they did not say, pooled.
+    stages = looked_at(subject.model.network)
+    assert figure.data["stages"] == [n for n, stage in stages if not isinstance(stage, PoolSteps)]
     for low, value, high in zip(*(figure.data[k] for k in ("low", "values", "high")), strict=True):
         assert low <= value <= high
     heat = records["features.similarity"].figure
     assert heat is None or np.allclose(np.diag(heat.data["values"]), 1.0)
     assert readings == []
+
+
+def test_every_field_of_a_mixture_has_stages_of_its_own() -> None:
+    records = depth_of(fresh("texts+number-mixed"))
+    figure = records["features.probe"].figure
+    assert figure is not None
+    stages = figure.data["stages"]
+    assert stages[:2] == ["judgement: embedding", "judgement: convolution 1"]
+    assert stages[-2:] == ["fields", "trunk 1"]
+    assert all(s.startswith("numbers and categories: ") for s in stages[2:-2])
+    assert figure.data["breaks"] == [2, len(stages) - 2]
+    assert f"From {FIRST} to trunk 1" in records["features.depth"].sentence
+    # No field's last stage leads to another field's first.
+    assert "convolution 1 and numbers" not in records["features.similarity"].sentence
+
+
+def test_pooling_alone_is_no_depth() -> None:
+    records = depth_of(fresh("texts-bag"))
+    assert records["features.probe"].value is not None
+    for id in ("features.depth", "features.similarity"):
+        assert records[id].figure is None
+        assert "nothing but pooling" in records[id].sentence
+
+
+def test_a_head_that_loses_what_a_stage_knows_is_told() -> None:
+    subject = fresh("texts-convnet")
+    assert "loses" not in depth_of(subject)["features.depth"].sentence
+    network: Any = copy.deepcopy(subject.model.network)
+    with torch.no_grad():
+        network.head.linear.weight.zero_()
+    model = dataclasses.replace(subject.model, network=network)
+    broken = fresh("texts-convnet", model=model, network=NetworkPredictor(model))
+    record = depth_of(broken)["features.depth"]
+    assert "is better than the whole network by" in record.sentence
+    assert "undertrained" in record.sentence
+    assert record.grade != "good"
 
 
 def test_of_deep_networks_stages_are_chosen_evenly() -> None:

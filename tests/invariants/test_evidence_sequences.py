@@ -25,7 +25,15 @@ from fathom.evidence.drawing import DRAWINGS, row_of
 from fathom.evidence.flops import count_flops
 from fathom.evidence.instruments import batch_of, copied_network, traced
 from fathom.evidence.looking import looks, recomputed
-from fathom.evidence.memory import _fresh, half_way, reach, typical
+from fathom.evidence.memory import (
+    Reaches,
+    _changed,
+    _fresh,
+    _side_by_side,
+    half_way,
+    reach,
+    typical,
+)
 from fathom.networks.attention import Attend
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec
 from fathom.networks.steps import Steps
@@ -80,9 +88,27 @@ def test_memory_is_told_beside_untrained_cells(name: str) -> None:
     record = one("memory", fresh(name), "features.memory")
     assert record.figure is not None
     names = [series["name"] for series in record.figure.data["series"]]
-    assert names[0] == ("this LSTM" if name == "texts-lstm" else "this simple")
-    assert names[1:] == ["untrained simple", "untrained LSTM", "untrained GRU"]
-    assert "on the same examples" in record.sentence
+    own = "LSTM" if name == "texts-lstm" else "simple"
+    assert names[0] == f"{own}, untrained"
+    assert sorted(names[:3]) == ["GRU, untrained", "LSTM, untrained", "simple, untrained"]
+    assert names[3:] == [f"this {own}, trained"]
+    assert f"In this run's {own} network, trained, it is half as large" in record.sentence
+
+
+def test_words_about_gates_and_training_follow_the_figures() -> None:
+    def fading(rate: float) -> Any:
+        return np.tile(rate ** np.arange(30.0), (10, 1))
+
+    fresh = {"simple": fading(0.5), "lstm": fading(0.8), "gru": fading(0.5)}
+    told = _side_by_side(Reaches("lstm", fading(0.7), fading(0.9), fresh))
+    assert "after 1.00 steps in the simple" in told
+    assert told.endswith("The gates of the LSTM let more of it through.")
+    alike = dict.fromkeys(fresh, fading(0.5))
+    told = _side_by_side(Reaches("lstm", fading(0.7), fading(0.9), alike))
+    assert told.endswith("Gates do not let more through here.")
+    assert "training shortened" in _changed(2.0, 6.0, 30)
+    assert "training lengthened" in _changed(6.0, 2.0, 30)
+    assert "hardly changed" in _changed(float("inf"), 29.0, 30)
 
 
 # --- attention

@@ -7,6 +7,7 @@ Linear probes: Alain and Bengio 2016 (arXiv 1610.01644). Similarity by linear CK
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +29,7 @@ from fathom.evidence.intervals import Estimate
 from fathom.evidence.measure import evidence
 from fathom.evidence.metrics import metric_named
 from fathom.evidence.scores import Metric
-from fathom.evidence.stages import looked_at, outputs_of
+from fathom.evidence.stages import looked_at, outputs_of, telling
 from fathom.evidence.subject import NETWORK, Subject
 
 LEARNED_FROM, MEASURED_ON, COMPARED = 1_500, 2_000, 1_000  # examples
@@ -36,6 +37,7 @@ STRENGTH = 0.1  # inverse penalty of the logistic regression on standardised fea
 ROUNDS = 100
 PENALTIES = np.logspace(0, 5, 6)
 PROBE_SECONDS = 0.1  # about what one probe takes, for each ten classes
+FIRST = "the fields' first stages side by side"
 IDS = ("features.probe", "features.depth", "features.similarity")
 GROUP = "features"
 
@@ -46,7 +48,8 @@ def _seconds(subject: Subject) -> float:
     each = subject.prediction_seconds(NETWORK, "validation", kept=False) / max(
         subject.size("validation"), 1
     )
-    probes = PROBE_SECONDS * len(looked_at(subject.model.network))
+    # One more for the first stages side by side, which is the widest of all.
+    probes = PROBE_SECONDS * (len(looked_at(subject.model.network)) + 2)
     return 0.2 + 2 * rows * each + probes * (1 + subject.task.output.size / 10)
 
 
@@ -58,33 +61,67 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     learned = subject.examples("train").sample(min(LEARNED_FROM, few), generator)
     held = subject.examples("validation").sample(few, generator)
     said = outputs_of(subject, held)
-    return [*_probes(subject, learned, held, said), similarity(said)]
+    chains = telling(subject.model.network, said)
+    return [*_probes(subject, learned, held, said, chains), similarity(said, chains)]
+
+
+@dataclass
+class Probed:
+    """What linear models of the stages say, in the order of `chains`, beside the whole network.
+
+    `first` is said of the first stages of all fields side by side; of one chain, of its first.
+    """
+
+    chains: list[list[str]]
+    predictions: dict[str, Prediction]
+    first: tuple[str, Prediction]
+    own: Prediction
+    targets: Array
+
+    @property
+    def last(self) -> str:
+        """The last stage of all."""
+        return self.chains[-1][-1]
 
 
 def _probes(
-    subject: Subject, learned: Examples, held: Examples, said: dict[str, Array]
+    subject: Subject,
+    learned: Examples,
+    held: Examples,
+    said: dict[str, Array],
+    chains: list[list[str]],
 ) -> list[Record]:
     metric = metric_named(subject.task.name, subject.task.primary)
     reason = _undefined(metric, learned, held)
     if reason:
         return [not_applicable(id, GROUP, reason) for id in IDS[:2]]
     assert held.targets is not None
-    before, output = outputs_of(subject, learned), subject.task.output
-    assert learned.targets is not None
-    predictions = {
-        name: probe(before[name], learned.targets, rows, output) for name, rows in said.items()
-    }
-    scores = {
-        name: metric.estimate(prediction, held.targets, subject.generator("depth", name))
-        for name, prediction in predictions.items()
-    }
-    own = metric.estimate(
-        subject.network.predict(held), held.targets, subject.generator("depth", NETWORK)
-    )
+    probed = _probed(subject, learned, held, said, chains)
     return [
-        _probe_record(subject, metric, scores, own, (len(learned), len(held))),
-        _depth_record(subject, metric, predictions, held.targets),
+        _probe_record(subject, metric, probed, len(learned)),
+        _depth_record(subject, metric, probed),
     ]
+
+
+def _probed(
+    subject: Subject,
+    learned: Examples,
+    held: Examples,
+    said: dict[str, Array],
+    chains: list[list[str]],
+) -> Probed:
+    before, output, targets = outputs_of(subject, learned), subject.task.output, learned.targets
+    assert targets is not None
+    assert held.targets is not None
+    predictions = {
+        name: probe(before[name], targets, said[name], output) for chain in chains for name in chain
+    }
+    first = (chains[0][0], predictions[chains[0][0]])
+    if len(chains) > 1:
+        names = [chain[0] for chain in chains[:-1]]
+        parts = (np.concatenate([rows[n] for n in names], axis=1) for rows in (before, said))
+        first = (FIRST, probe(next(parts), targets, next(parts), output))
+    return Probed(chains, predictions, first, subject.network.predict(held), held.targets)
 
 
 def _undefined(metric: Metric, learned: Examples, held: Examples) -> str:
@@ -123,37 +160,26 @@ def _class_probs(learned: Array, targets: Array, asked: Array, classes: int) -> 
     return probs
 
 
-def _probe_record(
-    subject: Subject,
-    metric: Metric,
-    scores: dict[str, Estimate],
-    own: Estimate,
-    sizes: tuple[int, int],
-) -> Record:
-    stages = list(scores.items())
-    (first, start), (last, end) = stages[0], stages[-1]
-    target = subject.schema.target.name
-    sentence = (
-        f"A linear model that sees only what the stage {first} puts out tells {target!r} with "
-        f"{_a(metric)} of {metric.write(start.value)}; of {last} it is {metric.write(end.value)} "
-        f"({metric.between(end)}), and the whole network's is {metric.write(own.value)}."
-    )
-    if len(stages) > 2:
-        step, gain = _largest_step(metric, scores)
-        if gain > 0:
-            sentence += f" The largest step is that of {step}."
+def _probe_record(subject: Subject, metric: Metric, probed: Probed, learned: int) -> Record:
+    scores = {
+        name: metric.estimate(prediction, probed.targets, subject.generator("depth", name))
+        for name, prediction in probed.predictions.items()
+    }
+    own = metric.estimate(probed.own, probed.targets, subject.generator("depth", NETWORK))
+    end = scores[probed.last]
+    starts = np.cumsum([len(chain) for chain in probed.chains])[:-1]
     return Record(
         IDS[0],
         GROUP,
-        sentence=sentence,
+        sentence=_probe_sentence(subject, metric, probed, scores, own),
         value=end.value,
         interval=end.interval,
-        n=sizes[1],
+        n=len(probed.targets),
         split="validation",
         method=(
             f"{'ridge' if subject.task.output.form != 'classes' else 'logistic'} regression on "
-            f"each stage's outputs, pooled over places, for {sizes[0]:,} training examples; "
-            f"{end.method}"
+            f"each stage's outputs, pooled over places, for {learned:,} training examples; stages "
+            f"that only pool are left out; {end.method}"
         ),
         higher_is_better=metric.higher_is_better,
         figure=Figure(
@@ -163,6 +189,7 @@ def _probe_record(
                 "values": [score.value for score in scores.values()],
                 "low": [score.low for score in scores.values()],
                 "high": [score.high for score in scores.values()],
+                "breaks": [int(start) for start in starts],
                 "whole": own.value,
                 "y_label": metric.title,
                 "percent": metric.as_percent,
@@ -171,30 +198,66 @@ def _probe_record(
     )
 
 
+def _probe_sentence(
+    subject: Subject, metric: Metric, probed: Probed, scores: dict[str, Estimate], own: Estimate
+) -> str:
+    target, end = subject.schema.target.name, scores[probed.last]
+    if len(probed.chains) > 1:
+        ends = [
+            f"of {chain[-1]} {metric.write(scores[chain[-1]].value)}"
+            for chain in probed.chains[:-1]
+        ]
+        start = (
+            "A linear model that sees only what one stage of one field puts out tells "
+            f"{target!r}, measured by {metric.title}, with {', '.join(ends)}; of {probed.last}, "
+            "which sees all fields,"
+        )
+    else:
+        first = probed.chains[0][0]
+        start = (
+            f"A linear model that sees only what the stage {first} puts out tells {target!r} with "
+            f"{_a(metric)} of {metric.write(scores[first].value)}; of {probed.last}"
+        )
+        if len(scores) == 1:
+            start, _, _ = start.rpartition("; ")
+            return f"{start} ({metric.between(end)}), and the whole network's is " + (
+                f"{metric.write(own.value)}."
+            )
+    sentence = (
+        f"{start} it is {metric.write(end.value)} ({metric.between(end)}), and the whole network's "
+        f"is {metric.write(own.value)}."
+    )
+    steps = _steps(metric, probed.chains, scores)
+    if len(scores) > 2 and steps and max(steps.values()) > 0:
+        sentence += f" The largest step is that of {max(steps, key=steps.__getitem__)}."
+    return sentence
+
+
 def _a(metric: Metric) -> str:
     return f"{'an' if metric.title[0].lower() in 'aeio' else 'a'} {metric.title}"
 
 
-def _largest_step(metric: Metric, scores: dict[str, Estimate]) -> tuple[str, float]:
+def _steps(
+    metric: Metric, chains: list[list[str]], scores: dict[str, Estimate]
+) -> dict[str, float]:
+    """How much better each stage is than the one before it, where there is one."""
     sign = 1 if metric.higher_is_better else -1
-    steps = [
-        (sign * (after.value - before.value), name)
-        for (_, before), (name, after) in pairwise(scores.items())
-    ]
-    gain, name = max(steps, key=lambda step: step[0])
-    return name, gain
+    return {
+        name: sign * (scores[name].value - scores[before].value)
+        for chain in chains
+        for before, name in pairwise(chain)
+    }
 
 
-def _depth_record(
-    subject: Subject, metric: Metric, predictions: dict[str, Prediction], targets: Array
-) -> Record:
-    names = list(predictions)
-    if len(names) < 2:
-        reason = "The network has one stage before its head: there is no depth to measure."
+def _depth_record(subject: Subject, metric: Metric, probed: Probed) -> Record:
+    (first, start), last = probed.first, probed.last
+    if len(probed.predictions) < 2:
+        reason = (
+            f"Between {last} and the head nothing but pooling stands: there is no depth to measure."
+        )
         return not_applicable(IDS[1], GROUP, reason)
-    first, last = names[0], names[-1]
     generator = subject.generator("depth", "gain")
-    gain = metric.paired(predictions[last], predictions[first], targets, generator)
+    gain = metric.paired(probed.predictions[last], start, probed.targets, generator)
     gain = gain if metric.higher_is_better else gain.negated()
     grade: Grade = "good" if gain.low > 0 else "poor" if gain.high < 0 else "fair"
     meaning = {
@@ -202,46 +265,94 @@ def _depth_record(
         "fair": "that the stages between them bring out more of the target cannot be shown",
         "poor": "the stages between them lose what a linear model could have used",
     }[grade]
+    lost = _lost(subject, metric, probed)
+    if lost and grade == "good":
+        grade = "fair"
     return Record(
         IDS[1],
         GROUP,
         sentence=(
             f"From {first} to {last} the {metric.title} of such a linear model changes by "
             f"{metric.write(gain.value, signed=True)} "
-            f"({metric.between(gain, signed=True)}; more is better): {meaning}."
+            f"({metric.between(gain, signed=True)}; more is better): {meaning}.{lost}"
         ),
         value=gain.value,
         interval=gain.interval,
-        n=len(targets),
+        n=len(probed.targets),
         split="validation",
-        method=f"probe on the last stage minus probe on the first, same examples; {gain.method}",
+        method=(
+            "probe on the last stage minus probe on the first, same examples; the best probe minus "
+            f"the whole network likewise; {gain.method}"
+        ),
         higher_is_better=True,
         grade=grade,
     )
 
 
-def similarity(said: dict[str, Array]) -> Record:
+def _lost(subject: Subject, metric: Metric, probed: Probed) -> str:
+    """What is to be said where a linear model of one stage is better than the whole network.
+
+    Beyond the interval of their difference on the same examples; empty where it is not.
+    """
+    generator = subject.generator("depth", "lost")
+    sign = 1 if metric.higher_is_better else -1
+    scores = {
+        name: metric.estimate(prediction, probed.targets, generator).value
+        for name, prediction in probed.predictions.items()
+    }
+    best = max(scores, key=lambda name: sign * scores[name])
+    ahead = metric.paired(probed.predictions[best], probed.own, probed.targets, generator)
+    ahead = ahead if metric.higher_is_better else ahead.negated()
+    if ahead.low <= 0:
+        return ""
+    last = best == probed.last
+    return (
+        f" But a linear model of {best} is better than the whole network by "
+        f"{metric.write(ahead.value, signed=True)} ({metric.between(ahead, signed=True)}): "
+        f"{'the head loses' if last else 'the layers above lose'} what that stage knows. The "
+        f"{'head is' if last else 'layers above, the head among them, are'} undertrained, or the "
+        "run was too short."
+    )
+
+
+def similarity(said: dict[str, Array], chains: list[list[str]]) -> Record:
     """`features.similarity`: between all stages, from their outputs (n, f) for n examples."""
-    names, rows = list(said), [output[:COMPARED] for output in said.values()]
+    names = [name for chain in chains for name in chain]
     if len(names) < 2:
-        reason = "The network has one stage before its head: there is nothing to compare it with."
+        reason = (
+            f"Between {names[0]} and the head nothing but pooling stands: there is nothing to "
+            "compare it with."
+        )
         return not_applicable(IDS[2], GROUP, reason)
+    rows = [said[name][:COMPARED] for name in names]
     values = [[cka(one, other) for other in rows] for one in rows]
-    steps = [values[place][place + 1] for place in range(len(names) - 1)]
-    least = int(np.argmin(steps))
-    ends = "" if len(names) == 2 else f"; from the first to the last it is {values[0][-1]:.2f}"
+    steps = {
+        (before, after): values[names.index(before)][names.index(after)]
+        for chain in chains
+        for before, after in pairwise(chain)
+    }
+    least = min(steps, key=steps.__getitem__, default=(names[0], names[-1]))
+    value = values[names.index(least[0])][names.index(least[1])]
+    ends = (
+        ""
+        if len(names) == 2 or len(chains) > 1
+        else f"; from the first to the last it is {values[0][-1]:.2f}"
+    )
     return Record(
         IDS[2],
         GROUP,
         sentence=(
-            f"What the network makes of its examples changes most between {names[least]} and "
-            f"{names[least + 1]}: their similarity is {steps[least]:.2f}, where 1 is the same but "
-            f"for turning and scaling{ends}."
+            f"What the network makes of its examples changes most between {least[0]} and "
+            f"{least[1]}: their similarity is {value:.2f}, where 1 is the same but for turning "
+            f"and scaling{ends}."
         ),
-        value=steps[least],
+        value=value,
         n=len(rows[0]),
         split="validation",
-        method="linear CKA of the stages' outputs, pooled over places",
+        method=(
+            "linear CKA of the stages' outputs, pooled over places; stages that only pool are left "
+            "out"
+        ),
         figure=Figure("heatmap", {"labels": names, "values": values, "unit": "similarity"}),
     )
 

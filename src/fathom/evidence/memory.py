@@ -2,12 +2,14 @@
 
 The gradient of a simple network is multiplied at every step by matrices and slopes below one, and
 vanishes (Bengio, Simard and Frasconi 1994); the gates of an LSTM let it pass (Hochreiter and
-Schmidhuber 1997). Both are measured here on the same examples.
+Schmidhuber 1997). All kinds are measured untrained, started alike, on the same examples; the
+trained network of the run is a further line, since training changes how far any of them reaches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,8 @@ MOST_STEPS = 256  # of a longer sequence its beginning is read
 DIRECTIONS = 4  # drawn at random: enough for the norm of a matrix to within a few per cent
 FEWEST = 8  # examples that must be so long for a distance to be told
 DRAWS = 200
+LOOK_BACK = 20  # steps, at which kinds of cells are compared
+NOTABLE = 1.25  # times as far counts as a change, times as much left as a difference
 ID, GROUP = "features.memory", "features"
 OPERATIONS = 5e9  # a second, of one core at small products
 TITLES = {"simple": "simple", "lstm": "LSTM", "gru": "GRU"}
@@ -42,7 +46,7 @@ def _layers(network: nn.Module) -> list[Layer]:
 
 def _seconds(subject: Subject) -> float:
     weights = sum(p.numel() for layer in _layers(subject.model.network) for p in layer.parameters())
-    passes = 2 * (1 + 2 * DIRECTIONS) * (1 + len(CELLS))
+    passes = 2 * (1 + 2 * DIRECTIONS) * (2 + len(CELLS))
     return 0.2 + EXAMPLES * MOST_STEPS * weights * passes / OPERATIONS if weights else 0.0
 
 
@@ -61,7 +65,13 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     seed = derive_seed(subject.seed, "evidence", "memory")
     trained = reach(layers, steps, seed)
     fresh = {cell: reach(_fresh(layers, cell, seed), steps, seed) for cell in CELLS}
-    return [_record(subject, layers, trained, fresh)]
+    own = _fresh(layers, _kind(layers), seed, usual=False)
+    return [_record(subject, Reaches(_kind(layers), trained, reach(own, steps, seed), fresh))]
+
+
+def _kind(layers: Sequence[Layer]) -> str:
+    direction: Any = layers[0].directions[0]
+    return next(name for name, kind in CELLS.items() if isinstance(direction.cells, kind))
 
 
 def _first_chain(subject: Subject, examples: Any) -> tuple[list[Layer], Steps]:
@@ -87,12 +97,12 @@ def _first_chain(subject: Subject, examples: Any) -> tuple[list[Layer], Steps]:
     return [layer for layer, _, _ in chain], cut
 
 
-def _fresh(layers: Sequence[Layer], cell: str, seed: int) -> list[Layer]:
+def _fresh(layers: Sequence[Layer], cell: str, seed: int, *, usual: bool = True) -> list[Layer]:
     """Untrained layers of the same sizes with cells of one kind, all with weights of one scale.
 
     Every weight is uniform within 1 / sqrt(width), as is usual; the forget gate of an LSTM is open
-    by a bias of 1 (Jozefowicz et al. 2015). An orthogonal start, as the family has it, would hide
-    for some steps what becomes of a simple network.
+    by a bias of 1 (Jozefowicz et al. 2015). An orthogonal start, as the family has it where `usual`
+    is false, would hide for some steps what becomes of a simple network.
     """
     made = []
     with torch.random.fork_rng([]):
@@ -106,7 +116,7 @@ def _fresh(layers: Sequence[Layer], cell: str, seed: int) -> list[Layer]:
                 dropout=0.0,
             )
             made.append(Layer(spec, cells[0].input_size).eval())
-            for direction in made[-1].directions:
+            for direction in made[-1].directions if usual else ():
                 _usual_start(direction.cells, cell)
     return made
 
@@ -171,43 +181,53 @@ def half_way(curve: Array) -> float:
     return float(place - 1 + (before - np.log(0.5)) / (before - after))
 
 
-def _record(
-    subject: Subject, layers: Sequence[Layer], trained: Array, fresh: dict[str, Array]
-) -> Record:
-    direction: Any = layers[0].directions[0]
-    cell = next(name for name, kind in CELLS.items() if isinstance(direction.cells, kind))
-    curves = {f"this {TITLES[cell]}": typical(trained)}
-    curves |= {f"untrained {TITLES[name]}": typical(norms) for name, norms in fresh.items()}
-    own, furthest = curves[f"this {TITLES[cell]}"], len(typical(trained)) - 1
-    half = half_way(own)
+@dataclass
+class Reaches:
+    """Norms (B, L) by distance: of the `trained` network, whose cells are of one `kind`; of the
+    same at the `start` that the family gives it; of untrained networks of all kinds, started alike.
+    """
+
+    kind: str
+    trained: Array
+    start: Array
+    untrained: dict[str, Array]
+
+    @property
+    def furthest(self) -> int:
+        """How many steps back enough examples reach."""
+        return len(typical(self.trained)) - 1
+
+    def curves(self) -> dict[str, Array]:
+        """Name to the line that is drawn; the untrained one of the run's own kind comes first."""
+        kinds = sorted(self.untrained, key=lambda kind: kind != self.kind)
+        lines = {f"{TITLES[kind]}, untrained": typical(self.untrained[kind]) for kind in kinds}
+        return lines | {f"this {TITLES[self.kind]}, trained": typical(self.trained)}
+
+
+def _record(subject: Subject, reaches: Reaches) -> Record:
+    half, furthest = half_way(typical(reaches.trained)), reaches.furthest
     value = min(half, float(furthest))
-    draws = _draws(subject, trained).clip(max=furthest)
+    draws = _draws(subject, reaches.trained).clip(max=furthest)
     estimate = percentile(value, draws, f"percentile bootstrap of examples, {DRAWS} draws")
-    *front, back = [
-        f"{_after(half_way(typical(norms)), furthest)} in the {TITLES[name]}"
-        for name, norms in fresh.items()
-    ]
-    left = f"{_share(own[-1])} of it is left here, {_share(curves['untrained simple'][-1])} in the "
-    left += "untrained simple one"
     low, high = (wording.number(end) for end in estimate.interval)
     return Record(
         ID,
         GROUP,
         sentence=(
-            f"Going back from the last step, the gradient is half as large "
-            f"{_after(half, furthest)} (95 % interval {low} to {high}). In untrained networks of "
-            f"the same sizes, on the same examples, that is {', '.join(front)} and {back} network. "
-            f"{furthest} steps back {left}."
+            f"{_side_by_side(reaches)} In this run's {TITLES[reaches.kind]} network, trained, it "
+            f"is half as large {_after(half, furthest)} (95 % interval {low} to {high}): "
+            f"{_changed(half, half_way(typical(reaches.start)), furthest)}."
         ),
         value=value,
         unit="steps",
         interval=estimate.interval,
-        n=len(trained),
+        n=len(reaches.trained),
         split="validation",
         method=(
             "norm of the derivative of the last step's output (cells that read forwards) by an "
-            "earlier step's input, relative to distance 0, median over examples; untrained weights "
-            "are uniform within 1 / sqrt(width), an LSTM's forget gate open by a bias of 1; "
+            "earlier step's input, relative to distance 0, median over examples; untrained "
+            "networks have the sizes of the trained one and read the same steps, their weights are "
+            "uniform within 1 / sqrt(width), an LSTM's forget gate open by a bias of 1; "
             f"{estimate.method}"
         ),
         figure=Figure(
@@ -215,7 +235,7 @@ def _record(
             {
                 "series": [
                     {"name": name, "x": list(range(len(curve))), "y": curve.tolist()}
-                    for name, curve in curves.items()
+                    for name, curve in reaches.curves().items()
                 ],
                 "x_label": "steps back",
                 "y_label": "gradient, relative to the last step",
@@ -223,6 +243,43 @@ def _record(
             },
         ),
     )
+
+
+def _side_by_side(reaches: Reaches) -> str:
+    """What becomes of the gradient in untrained networks of all kinds; no more than they show."""
+    curves = {kind: typical(norms) for kind, norms in reaches.untrained.items()}
+    far = min(LOOK_BACK, reaches.furthest)
+    halves = [
+        f"{_after(half_way(curve), reaches.furthest)} in the {TITLES[kind]}"
+        for kind, curve in curves.items()
+    ]
+    left = [f"{_share(float(curve[far]))} in the {TITLES[kind]}" for kind, curve in curves.items()]
+    kept = {kind: float(curve[far]) for kind, curve in curves.items()}
+    gated = [TITLES[kind] for kind in ("lstm", "gru") if kept[kind] > NOTABLE * kept["simple"]]
+    verdict = "Gates do not let more through here."
+    if gated:
+        verdict = f"The gates of the {' and the '.join(gated)} let more of it through."
+    return (
+        "Going back from the last step through untrained networks of one width, started alike, the "
+        f"gradient is half as large {_listed(halves)} network; {wording.plural(far, 'step')} back "
+        f"{_listed(left)} network is left of it. {verdict}"
+    )
+
+
+def _listed(parts: list[str]) -> str:
+    *front, back = parts
+    return f"{', '.join(front)} and {back}"
+
+
+def _changed(half: float, before: float, furthest: int) -> str:
+    """What training did to the reach, beside the family's own start."""
+    start = f"at its own start, untrained, it was {_after(before, furthest)}"
+    after, before = min(half, furthest), min(before, furthest)
+    if after > NOTABLE * before:
+        return f"{start}, and training lengthened the reach"
+    if after * NOTABLE < before:
+        return f"{start}, and training shortened the reach"
+    return f"{start}, and training hardly changed that"
 
 
 def _share(share: float) -> str:

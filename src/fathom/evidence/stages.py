@@ -16,26 +16,73 @@ from fathom.evidence.instruments import copied_network
 from fathom.evidence.subject import Subject
 from fathom.inference.model import batch_size
 from fathom.networks.backbones.models import Model
+from fathom.networks.mixed import Fields
 from fathom.networks.steps import PoolSteps, Steps
 
 WIDEST = 512  # numbers of a row; more are folded together
 MOST_STAGES = 12  # of a deeper network so many are looked at, spread evenly
 
 
-def looked_at(network: Any) -> list[tuple[str, Any]]:
-    """The stages before the head that are looked at, in order; the first and the last always.
+def chains_of(network: Any) -> list[list[tuple[str, Any]]]:
+    """The stages before the head that are looked at, in order: a chain where one leads to the next.
 
-    Before a stage that is a model of transformers its layers are looked at, each by itself.
+    Most networks are one chain. A network of several fields has one for each, whose stages are
+    called after the field, and a last one for what they have in common. Of a long chain stages are
+    spread evenly, the first and the last always among them. Before a stage that is a model of
+    transformers its layers are looked at, each by itself.
     """
-    stages: list[tuple[str, Any]] = []
-    for name, module in network.stages()[:-1]:
+    stages = network.stages()[:-1]
+    first = stages[0][1] if stages else None
+    if not isinstance(first, Fields):
+        return [_spread(_with_layers(stages), MOST_STAGES)]
+    fields = first.chains()
+    most = max(2, (MOST_STAGES - len(stages)) // len(fields))
+    chains = [
+        [(f"{field}: {name}", module) for name, module in _spread(_with_layers(chain), most)]
+        for field, chain in fields.items()
+    ]
+    return [*chains, _spread(stages, MOST_STAGES)]
+
+
+def looked_at(network: Any) -> list[tuple[str, Any]]:
+    """The stages of all chains, see `chains_of`."""
+    return [stage for chain in chains_of(network) for stage in chain]
+
+
+def _with_layers(stages: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, module in stages:
         inner = module.layers() if isinstance(module, Model) else []
-        stages += [(f"{name} layer {number}", layer) for number, layer in enumerate(inner, 1)]
-        stages.append((name, module))
-    if len(stages) <= MOST_STAGES:
+        found += [(f"{name} layer {number}", layer) for number, layer in enumerate(inner, 1)]
+        found.append((name, module))
+    return found
+
+
+def _spread(stages: list[tuple[str, Any]], most: int) -> list[tuple[str, Any]]:
+    if len(stages) <= most:
         return list(stages)
-    places = np.linspace(0, len(stages) - 1, MOST_STAGES).round().astype(int)
+    places = np.linspace(0, len(stages) - 1, most).round().astype(int)
     return [stages[place] for place in places]
+
+
+def telling(network: Any, said: dict[str, Array]) -> list[list[str]]:
+    """The names of each chain's stages, without those that learn nothing and change nothing.
+
+    As pooling does, since what every stage says (`outputs_of`) is pooled anyway.
+    """
+    chains: list[list[str]] = []
+    for chain in chains_of(network):
+        kept: list[str] = []
+        for name, module in chain:
+            learns = any(True for _ in module.parameters())
+            if name in said and (learns or not kept or not _equal(said[kept[-1]], said[name])):
+                kept.append(name)
+        chains.append(kept)
+    return [chain for chain in chains if chain]
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def outputs_of(subject: Subject, examples: Examples) -> dict[str, Array]:

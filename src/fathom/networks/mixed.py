@@ -87,6 +87,7 @@ class Part(nn.Module):
         whole = FAMILIES[spec.__struct_config__.tag].build(spec, inputs, OutputSpec("number"))
         head: Any = whole.head
         self.stages = nn.ModuleList(stage for _, stage in whole.stages()[:-1])
+        self.stage_names = tuple(name for name, _ in whole.stages()[:-1])
         self.dropout, self.norm = head.dropout, nn.LayerNorm(head.linear.in_features)
         self.project = nn.Linear(head.linear.in_features, width)
 
@@ -112,6 +113,7 @@ class Fields(nn.Module):
         }
         if inputs.scalars:
             specs[SCALARS] = (spec.scalars, inputs.only(*inputs.scalars))
+        self.titles = tuple(specs)
         self.parts = nn.ModuleList(Part(s, i, spec.width) for s, i in specs.values())
         self.silent = spec.field_dropout if len(specs) > 1 else 0.0
         self.width = len(specs) * spec.width
@@ -123,6 +125,13 @@ class Fields(nn.Module):
             heard = torch.rand(*said.shape[:2], 1, device=said.device) >= self.silent
             said = said * heard / (1 - self.silent)
         return said.flatten(1)
+
+    def chains(self) -> dict[str, list[tuple[str, nn.Module]]]:
+        """Field to the named stages of its encoder, in order of computation."""
+        return {
+            title: list(zip(part.stage_names, part.stages, strict=True))  # type: ignore[arg-type]
+            for title, part in zip(self.titles, self.parts, strict=True)
+        }
 
 
 class Mixed(Network):

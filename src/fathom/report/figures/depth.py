@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ class Depth(Struct):
     whole: float | None = None
     y_label: str = ""
     percent: bool = False
+    breaks: list[int] = []
+    """Where a chain of stages begins that does not follow from the one before it."""
 
     def __post_init__(self) -> None:
         parts = (self.stages, self.values, self.low, self.high)
@@ -46,7 +49,8 @@ def _paint(axes: Any, depth: Depth) -> None:
     values, low, high = (
         [factor * value for value in finite(part)] for part in (depth.values, depth.low, depth.high)
     )
-    axes.plot(places, values, color=plot.ACCENT, marker="o", markersize=4)
+    for start, end in pairwise([0, *depth.breaks, len(values)]):
+        axes.plot(places[start:end], values[start:end], color=plot.ACCENT, marker="o", markersize=4)
     axes.vlines(places, low, high, color=plot.ACCENT, linewidth=1)
     ends = [("linear probe", values[-1], plot.ACCENT)]
     if depth.whole is not None:
@@ -56,7 +60,8 @@ def _paint(axes: Any, depth: Depth) -> None:
     axes.autoscale_view()
     plot.number_axis(axes.yaxis, most=5)
     many = len(depth.stages) > _MOST_LEVEL
-    names = [words.shorten(name, _LONGEST) for name in depth.stages]
+    longest = _LONGEST if not depth.breaks else 2 * _LONGEST
+    names = [words.shorten(name, longest) for name in depth.stages]
     slant = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(list(places), names, **slant)
     plot.label_axes(axes, "", f"{depth.y_label}{', %' if depth.percent else ''}")
