@@ -32,7 +32,7 @@ FIGURES = {
     "layers": {"rows"},
     "walkthrough": {"steps"},
     "examples": {"items"},
-    "depth": {"stages", "values", "low", "high", "whole", "y_label", "percent"},
+    "depth": {"stages", "values", "low", "high", "breaks", "whole", "y_label", "percent"},
     "attention": {"items"},
     "channels": {"items"},
     "heatmap": {"labels", "values", "unit"},

@@ -62,7 +62,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     held = subject.examples("validation").sample(few, generator)
     said = outputs_of(subject, held)
     chains = telling(subject.model.network, said)
-    return [*_probes(subject, learned, held, said, chains), similarity(said, chains)]
+    return [*_probes(subject, learned, held, said, chains), similarity(subject, said, chains)]
 
 
 @dataclass
@@ -201,32 +201,30 @@ def _probe_record(subject: Subject, metric: Metric, probed: Probed, learned: int
 def _probe_sentence(
     subject: Subject, metric: Metric, probed: Probed, scores: dict[str, Estimate], own: Estimate
 ) -> str:
-    target, end = subject.schema.target.name, scores[probed.last]
-    if len(probed.chains) > 1:
+    target, end = repr(subject.schema.target.name), scores[probed.last]
+    first, many = probed.chains[0][0], len(probed.chains) > 1
+    whole = f"({metric.between(end)}), and the whole network's is {metric.write(own.value)}."
+    if len(scores) == 1:
+        sentence = (
+            f"A linear model that sees only what the stage {first} puts out tells {target} with "
+            f"{_a(metric)} of {metric.write(end.value)} {whole}"
+        )
+    elif many:
         ends = [
-            f"of {chain[-1]} {metric.write(scores[chain[-1]].value)}"
+            f"{metric.write(scores[chain[-1]].value)} of {chain[-1]}"
             for chain in probed.chains[:-1]
         ]
-        start = (
+        sentence = (
             "A linear model that sees only what one stage of one field puts out tells "
-            f"{target!r}, measured by {metric.title}, with {', '.join(ends)}; of {probed.last}, "
-            "which sees all fields,"
+            f"{target} with {_a(metric)} of {', '.join(ends)}; of {probed.last}, which sees all "
+            f"fields, it is {metric.write(end.value)} {whole}"
         )
     else:
-        first = probed.chains[0][0]
-        start = (
-            f"A linear model that sees only what the stage {first} puts out tells {target!r} with "
-            f"{_a(metric)} of {metric.write(scores[first].value)}; of {probed.last}"
+        sentence = (
+            f"A linear model that sees only what the stage {first} puts out tells {target} with "
+            f"{_a(metric)} of {metric.write(scores[first].value)}; of {probed.last} it is "
+            f"{metric.write(end.value)} {whole}"
         )
-        if len(scores) == 1:
-            start, _, _ = start.rpartition("; ")
-            return f"{start} ({metric.between(end)}), and the whole network's is " + (
-                f"{metric.write(own.value)}."
-            )
-    sentence = (
-        f"{start} it is {metric.write(end.value)} ({metric.between(end)}), and the whole network's "
-        f"is {metric.write(own.value)}."
-    )
     steps = _steps(metric, probed.chains, scores)
     if len(scores) > 2 and steps and max(steps.values()) > 0:
         sentence += f" The largest step is that of {max(steps, key=steps.__getitem__)}."
@@ -252,10 +250,7 @@ def _steps(
 def _depth_record(subject: Subject, metric: Metric, probed: Probed) -> Record:
     (first, start), last = probed.first, probed.last
     if len(probed.predictions) < 2:
-        reason = (
-            f"Between {last} and the head nothing but pooling stands: there is no depth to measure."
-        )
-        return not_applicable(IDS[1], GROUP, reason)
+        return not_applicable(IDS[1], GROUP, f"{_alone(subject)}: there is no depth to measure.")
     generator = subject.generator("depth", "gain")
     gain = metric.paired(probed.predictions[last], start, probed.targets, generator)
     gain = gain if metric.higher_is_better else gain.negated()
@@ -289,6 +284,14 @@ def _depth_record(subject: Subject, metric: Metric, probed: Probed) -> Record:
     )
 
 
+def _alone(subject: Subject) -> str:
+    """How one stage stands before the head."""
+    (name, _), *others = looked_at(subject.model.network)
+    if others:
+        return f"Between {name} and the head nothing but pooling stands"
+    return "The network has one stage before its head"
+
+
 def _lost(subject: Subject, metric: Metric, probed: Probed) -> str:
     """What is to be said where a linear model of one stage is better than the whole network.
 
@@ -315,15 +318,11 @@ def _lost(subject: Subject, metric: Metric, probed: Probed) -> str:
     )
 
 
-def similarity(said: dict[str, Array], chains: list[list[str]]) -> Record:
+def similarity(subject: Subject, said: dict[str, Array], chains: list[list[str]]) -> Record:
     """`features.similarity`: between all stages, from their outputs (n, f) for n examples."""
     names = [name for chain in chains for name in chain]
     if len(names) < 2:
-        reason = (
-            f"Between {names[0]} and the head nothing but pooling stands: there is nothing to "
-            "compare it with."
-        )
-        return not_applicable(IDS[2], GROUP, reason)
+        return not_applicable(IDS[2], GROUP, f"{_alone(subject)}: there is nothing to compare.")
     rows = [said[name][:COMPARED] for name in names]
     values = [[cka(one, other) for other in rows] for one in rows]
     steps = {
