@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from fathom.core.errors import DataError
+from fathom.core.progress import Silent
 from fathom.core.ragged import Ragged
 from fathom.core.schema import SeriesReading
+from fathom.data.audits.columns import column_records
 from fathom.data.encode import encode, input_spec
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
@@ -198,6 +200,33 @@ def test_a_long_table_becomes_a_row_for_each_series():
     one = long_table().query("id == 'v'").drop(columns="y").assign(x=1.0)
     again = read_rows(one, schema)
     assert again.table["series"].lengths.tolist() == [3]
+
+
+def test_what_became_of_a_long_table_and_its_gaps_is_said():
+    notes = Silent()
+    frame = long_table().assign(x=lambda t: t["x"].where(t["at"] != 1), w=np.nan)
+    reading = SeriesReading("id", "at", channels=("x", "z", "w"))
+    raw = read(frame, target="y", series=reading, progress=notes)
+    schema = infer_schema(raw, target="y")
+    told = next(field.reason for field in schema.fields if field.kind == "series")
+    assert "8 rows became 3 series of the channels 'x', 'z', 'w', one for each 'id'" in told
+    assert "steps are counted, not timed" in told  # w lacks its time 1
+    assert any("8 rows became 3 series" in note for note in notes.sentences)
+    missing = next(r for r in column_records(raw, schema) if r.id == "data.missing")
+    share = 1 - int(frame[["x", "z"]].notna().sum().sum()) / 24  # 8 steps of 3 channels
+    assert missing.figure.data["rows"][0] == ["series", f"{100 * share:.1f} %", 3]
+    assert "Channel 'w' of series has no value in any row." in missing.sentence
+    assert missing.grade != "good"
+    even = read(long_table().query("id != 'w'"), target="y", series=SeriesReading("id", "at"))
+    assert "counted" not in even.series_note
+
+
+def test_the_time_that_cannot_be_read_is_named():
+    days = pd.date_range("2024-01-01", periods=8, freq="D").strftime("%Y-%m-%d").tolist()
+    days[5] = "soon"
+    for times in (days, ["1", "2", "3", "4", "5", "soon", "7", "8"]):
+        with pytest.raises(DataError, match="row 6 holds 'soon' in 'at'"):
+            read(long_table().assign(at=times), target="y", series=SeriesReading("id", "at"))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ def infer_schema(
         elif raw.series_reading is not None and name == raw.series_reading.id and role is None:
             fields.append(Field(name, "category", "ignored", "names the series (data.series_id)"))
         else:
-            fields.append(_field(raw, name, role, declared.get(name), name in kinds))
+            field = _field(raw, name, role, declared.get(name), name in kinds)
+            if raw.series_reading is not None and name == raw.series_reading.name:
+                field = replace(field, reason=f"{field.reason}: {raw.series_note.rstrip('.')}")
+            fields.append(field)
     assert chosen is not None  # the target is one of the names
     kept = (replace(f, decimal_sign=raw.signs.get(f.name, "")) for f in fields)
     schema = Schema(chosen, tuple(kept), task_reason, labels, series_reading=raw.series_reading)

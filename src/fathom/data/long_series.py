@@ -25,13 +25,20 @@ from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
 
+EVEN = 0.01  # so much longer may a step be than another, as clocks and rounding make it
+
+
 @dataclass(frozen=True)
 class Order:
-    """Rows in the order of series and time: `rows` (m,) row of the table, `starts`, `lengths`."""
+    """Rows in the order of series and time: `rows` (m,) row of the table, `starts`, `lengths`.
+
+    `uneven` tells whether the times of neighbouring steps are not equally far apart.
+    """
 
     rows: Array
     starts: Array
     lengths: Array
+    uneven: bool = False
 
     @property
     def first(self) -> Array:
@@ -78,13 +85,27 @@ def fold(raw: Raw, reading: SeriesReading, targets: Collection[str], progress: P
     where, first, column = raw.where, order.first, table[reading.id]
     assert isinstance(column, pd.Series)
     texts = cells.texts(column)
+    note = _told(reading, channels, order)
+    progress.say(note)
     return replace(
         raw,
         table=table,
+        series_note=note,
         kinds={k: v for k, v in raw.kinds.items() if k in table} | {name: "series"},
         where=lambda row: f"{where(int(first[row]))} ({reading.id} {texts[row]})",
         series_reading=changed(reading, name=name, channels=tuple(channels)),
     )
+
+
+def _told(reading: SeriesReading, channels: list[str], order: Order) -> str:
+    """What became of the rows, for people."""
+    many, few = len(order.rows), len(order.starts)
+    of = f"{'channel' if len(channels) == 1 else 'channels'} {', '.join(map(repr, channels))}"
+    by = "in the order of the rows" if reading.time is None else f"in the order of {reading.time!r}"
+    told = f"{many:,} rows became {few:,} series of the {of}, one for each {reading.id!r}, {by}"
+    if order.uneven:
+        told += "; the times between steps are uneven: steps are counted, not timed"
+    return f"{told}."
 
 
 def _order(raw: Raw, reading: SeriesReading) -> Order:
@@ -108,7 +129,9 @@ def _order(raw: Raw, reading: SeriesReading) -> Order:
             f"{raw.locate(first)}: a series has one row for each time; leave one of them out."
         )
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    return Order(rows, starts, np.diff(np.append(starts, len(rows))))
+    between = np.diff(at)[ordered[1:] == ordered[:-1]]
+    uneven = len(between) > 0 and bool(between.max() > (1 + EVEN) * between.min())
+    return Order(rows, starts, np.diff(np.append(starts, len(rows))), uneven)
 
 
 def _column(raw: Raw, name: str, key: str) -> Any:
@@ -128,7 +151,11 @@ def _times(raw: Raw, name: str) -> Array:
     else:
         times = cells.numbers(column)
         layout = find_layout(profile(name, column))
-        times = times if layout is None else cells.seconds(column, layout)
+        if layout is not None:
+            times = cells.seconds(column, layout)
+        elif np.isnan(times).any():  # what most cells are tells which of them is wrong
+            others = (cells.seconds(column, each) for each in cells.LAYOUTS)
+            times = max([times, *others], key=lambda found: np.isfinite(found).sum())
     if np.isnan(times).any():
         row = int(np.isnan(times).argmax())
         raise DataError(

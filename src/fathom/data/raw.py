@@ -42,7 +42,8 @@ class Raw:
     paths of a row are looked for, where that is not the folder of `source`;
     `signs` are the decimal signs of columns that were numbers written as text; `looked_at` are the
     picture columns whose files the reader opened, so that `digest` covers what is in them;
-    `series_reading` says how a long table was folded, where it was.
+    `series_reading` says how a long table was folded, where it was, and `series_note` what became
+    of its rows in words.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Raw:
     signs: Signs = field(default_factory=dict)
     looked_at: frozenset[str] = frozenset()
     series_reading: SeriesReading | None = None
+    series_note: str = ""
 
     def __len__(self) -> int:
         return len(self.table)

@@ -78,6 +78,17 @@ def without_values(column: Ragged) -> Array:
     return np.array([bool(np.isnan(row).all()) for row in column], dtype=bool)
 
 
+def value_counts(column: Ragged) -> tuple[Array, int]:
+    """How many values each channel has in all rows, (channels,), and how many steps there are.
+
+    A row without any step counts as one that is missing.
+    """
+    counts = np.zeros(column.values.shape[1], dtype=np.int64)
+    for row in column:
+        counts += (~np.isnan(row)).sum(axis=0)
+    return counts, int(np.maximum(column.lengths, 1).sum())
+
+
 def series_of(column: Column, name: str, channels: int) -> Ragged:
     """A column as series, from whatever holds them. Raises DataError where it holds none."""
     if isinstance(column, Ragged):

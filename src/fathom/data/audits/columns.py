@@ -11,7 +11,7 @@ from fathom.core.schema import Field, Schema
 from fathom.data import cells
 from fathom.data.audits.words import percent
 from fathom.data.raw import Raw
-from fathom.data.series import without_values
+from fathom.data.series import value_counts
 
 FILES = ("image", "audio")  # kinds that are never empty cells: what cannot be read is left out
 
@@ -30,10 +30,14 @@ def column_records(raw: Raw, schema: Schema) -> list[Record]:
 
 
 def missing_share(raw: Raw, field: Field) -> float:
-    """Share of rows in which an input cannot be used: empty, or no number in a number column."""
+    """Share of rows in which an input cannot be used: empty, or no number in a number column.
+
+    Of series it is the share of their values, steps × channels.
+    """
     column = raw.table[field.name]
     if isinstance(column, Ragged):
-        return float(without_values(column).mean())
+        counts, steps = value_counts(column)
+        return 1.0 - float(counts.sum()) / max(1, steps * len(counts))
     if not isinstance(column, pd.Series) or field.kind in FILES:
         return 0.0
     if field.kind == "number":
@@ -55,9 +59,11 @@ def _missing(raw: Raw, schema: Schema) -> Record:
             f"{percent(total)} of the input values are missing, in {len(gaps)} of {len(shares)} "
             f"columns; most in {gaps[0][1]} ({percent(gaps[0][0])})."
         )
-    worst = gaps[0][0] if gaps else 0.0
+    dead = [told for f in schema.inputs if (told := _without_a_value(raw, f))]
+    sentence = " ".join([sentence, *dead])
+    worst = max(gaps[0][0] if gaps else 0.0, 0.05 if dead else 0.0)
     grade: Grade = "good" if worst < 0.05 else "fair" if worst < 0.5 else "poor"
-    rows = [[name, percent(share), round(share * len(raw))] for share, name in gaps[:30]]
+    rows = [[name, percent(share), _rows_with_gaps(raw, name, share)] for share, name in gaps[:30]]
     figure = Figure("table", {"columns": ["column", "missing", "rows"], "rows": rows})
     return Record(
         "data.missing",
@@ -66,11 +72,36 @@ def _missing(raw: Raw, schema: Schema) -> Record:
         value=total,
         unit="share",
         n=len(raw),
-        method="empty cells, and texts in number columns",
+        method="empty cells, texts in number columns, and gaps within series (steps × channels)",
         higher_is_better=False,
         grade=grade,
         figure=figure if gaps else None,
     )
+
+
+def _rows_with_gaps(raw: Raw, name: str, share: float) -> int:
+    column = raw.table[name]
+    if isinstance(column, Ragged):
+        return sum(not len(row) or bool(np.isnan(row).any()) for row in column)
+    return round(share * len(raw))
+
+
+def _without_a_value(raw: Raw, field: Field) -> str:
+    """A sentence that names the channels of a series which have no value in any row, or ''."""
+    column = raw.table[field.name]
+    if not isinstance(column, Ragged):
+        return ""
+    counts, _ = value_counts(column)
+    reading = raw.series_reading
+    names = [f"{place + 1} of {len(counts)}" for place in range(len(counts))]
+    if reading is not None and reading.name == field.name:
+        names = [repr(name) for name in reading.channels]
+    dead = [name for name, count in zip(names, counts, strict=True) if not count]
+    if not dead:
+        return ""
+    what, has = ("Channel", "has") if len(dead) == 1 else ("Channels", "have")
+    more = f" and {len(dead) - 5:,} more" if len(dead) > 5 else ""
+    return f"{what} {', '.join(dead[:5])}{more} of {field.name} {has} no value in any row."
 
 
 def _left_out(id: str, fields: list[Field], none: str) -> Record:
