@@ -265,7 +265,7 @@ def test_series_are_standardised_by_the_training_rows_alone():
 
 def test_very_long_series_are_averaged_and_a_few_longer_ones_cut():
     rows = [np.arange(5_000.0)[:, None] for _ in range(200)] + [np.zeros((40_000, 1))]
-    statistics = learn_series(Ragged.of(rows, np.nan, np.float64, 1))
+    statistics = learn_series(Ragged.of(rows, np.nan, np.float64, 1), "load")
     assert (statistics.every, statistics.length) == (4, 1_875)
     assert statistics.cut == pytest.approx(1 / 201)
 

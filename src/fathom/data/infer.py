@@ -6,6 +6,7 @@ statistics here: those come from the training split alone (`data/learn.py`).
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
@@ -27,7 +28,7 @@ from fathom.core.schema import (
 from fathom.data import cells
 from fathom.data.file_columns import judge_files
 from fathom.data.labels import is_list_text
-from fathom.data.profile import Finding, Profile, judge, profile
+from fathom.data.profile import NOTHING, Finding, Profile, judge, profile
 from fathom.data.raw import Raw
 from fathom.data.series_columns import described
 
@@ -41,6 +42,7 @@ DECLARED: dict[Kind, tuple[str, str]] = {
     "audio": ("sound", "sounds"),
 }
 MAXIMUM_CLASSES = 1000
+DROPPED = "left out with --drop"
 FEW_INTEGERS = 20  # a whole-numbered target with at most so many values names classes
 
 
@@ -75,6 +77,7 @@ def infer_schema(
             chosen = "multilabel"
             fields.append(_target_field(name, chosen))
         elif role == "target":
+            _require_single_values(raw, name)
             chosen, task_reason = infer_task(raw, name, task, kinds.get(name))
             fields.append(_target_field(name, chosen))
         elif raw.series_reading is not None and name == raw.series_reading.id and role is None:
@@ -89,6 +92,18 @@ def infer_schema(
     schema = Schema(chosen, tuple(kept), task_reason, labels, series_reading=raw.series_reading)
     _require_inputs(raw, schema)
     return schema
+
+
+def _require_single_values(raw: Raw, target: str) -> None:
+    column = raw.table[target]
+    if isinstance(column, pd.Series):
+        return
+    held = described(column) if isinstance(column, Ragged) else "pictures or other arrays"
+    raise DataError(
+        f"{raw.called}: the target {target!r} holds {held}, but what is learned is a number, a "
+        f"class or a set of labels for each row: choose another with --target; the columns are "
+        f"{_listed(raw)}."
+    )
 
 
 def infer_task(
@@ -249,6 +264,8 @@ def _field(raw: Raw, name: str, role: Role | None, declared: Kind | None, asked:
 
 def _declared(column: Any, declared: Kind | None, asked: bool) -> Finding:
     if isinstance(column, Ragged):
+        if not np.isfinite(column.values).any():
+            return Finding("series", NOTHING, use=False)
         told = "declared as series" if asked else "the data holds series"
         return Finding("series", f"{told}: {described(column)}")
     if declared == "series":
@@ -280,7 +297,7 @@ def _with_role(name: str, finding: Finding, role: Role | None) -> Field:
     # The layout of a time is decided on all rows; the rest of its statistics is learned later.
     layout = TimeStatistics(0.0, 1.0, 0, (), finding.layout) if kind == "time" else None
     if role == "ignored":
-        return Field(name, kind, role, f"left out with --drop ({reason})")
+        return Field(name, kind, role, f"{DROPPED} ({reason})")
     if role == "group":
         return Field(name, kind, role, f"rows of one value stay in one split ({reason})", layout)
     if role == "order":
@@ -299,5 +316,16 @@ def _require_inputs(raw: Raw, schema: Schema) -> None:
     ignored = "; ".join(f"{f.name}: {f.reason}" for f in schema.fields if f.role == "ignored")
     raise DataError(
         f"{raw.called} has no column left to learn from ({ignored or 'it has only its target'}). "
-        "Add columns, or say that one is of use with --set data.kinds.COLUMN=KIND."
+        f"Add columns{_or_use(schema)}."
     )
+
+
+def _or_use(schema: Schema) -> str:
+    """The ways to use a column that is there; none where they are empty."""
+    ignored = [f for f in schema.fields if f.role == "ignored"]
+    dropped = [f.name for f in ignored if f.reason.startswith(DROPPED)]
+    guessed = [f.name for f in ignored if f.name not in dropped and NOTHING not in f.reason]
+    ways = [f"leave out --drop {shlex.quote(dropped[0])}"] if dropped else []
+    if guessed:
+        ways.append(f"say what one is, as with --set data.kinds.{guessed[0]}=category")
+    return "".join(f", or {way}" for way in ways) if ways else " that hold values"

@@ -92,7 +92,7 @@ def _statistics(
     if field.kind == "image" and field.role == "input":
         return learn_pictures(field.name, table[field.name], image_size)
     if field.kind == "series" and field.role == "input":
-        return learn_series(series_of(table[field.name], field.name, 1))
+        return learn_series(series_of(table[field.name], field.name, 1), field.name)
     column = cells.scalars(table, field.name)
     if field.kind == "text" and field.role == "input":
         return learn_texts(column, tokenizer)

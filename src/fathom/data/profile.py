@@ -20,6 +20,7 @@ FEW_DIRTY = 10  # and at most so many different texts among them that are none
 MINIMUM_FOR_IDENTIFIERS = 20  # below this, distinct values are no sign of an identifier
 FEW_NAMES = 50  # so few values that hardly repeat tell nothing by their parts
 MOST_PHRASES = 1000  # sentences that repeat are categories up to so many
+NOTHING = "every value is missing"  # why a column is of no use
 
 # Names that say what a column is, where its values alone cannot: zip codes look like quantities.
 _CODE_NAME = re.compile(r"(^|[\W_])(zip|zipcode|postal|postcode|code|fips|icd)([\W_]|$)", re.I)
@@ -120,7 +121,7 @@ def judge(facts: Profile) -> Finding:
 
 def _judge_constant(facts: Profile) -> Finding:
     if not facts.present:
-        return Finding("category", "every value is missing", use=False)
+        return Finding("category", NOTHING, use=False)
     value = _quoted(facts.distinct)
     if facts.missing:  # 'Y' or nothing: to be there is what it says
         return Finding("category", f"{value} in {facts.present:,} of {facts.n:,} rows, else empty")

@@ -19,7 +19,7 @@ LONGEST_SPREAD = 1.5  # a few longer ones are not cut, either, up to so much mor
 NO_VALUE = "the series {name!r} has no value"
 
 
-def learn_series(column: Ragged) -> SeriesStatistics:
+def learn_series(column: Ragged, name: str) -> SeriesStatistics:
     """Lengths, and the mean and standard deviation of each channel, over the training rows.
 
     Raises DataError where no row has a value.
@@ -31,7 +31,8 @@ def learn_series(column: Ragged) -> SeriesStatistics:
     known = ~np.isnan(values)
     if not known.any():
         raise DataError(
-            "The series of the training rows have no value: see whether they were read."
+            f"Column {name!r} has no value in any of the {count:,} training rows: leave it out "
+            "with --drop, or fill it."
         )
     usual = int(np.quantile(lengths, LENGTH_SHARE, method="higher"))
     longest = min(int(lengths.max()), int(LONGEST_SPREAD * usual))

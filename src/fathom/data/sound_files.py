@@ -135,6 +135,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{SOUNDS.unread}: {os.strerror(error.errno)}"
     said = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    if said.startswith("File does not exist"):  # libsndfile says so of broken MP3s that are there
+        said = "it is damaged, cut short, or of another format than its name says"
     return f"{SOUNDS.unread}: {said or type(error).__name__}"
 
 

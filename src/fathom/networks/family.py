@@ -157,12 +157,18 @@ def first_picture(inputs: InputSpec, family: str) -> ImageBlock:
 
     Raises PlanError where there is none, or something that such a network would not see.
     """
+    if not inputs.images and inputs.sequences:
+        raise PlanError(
+            f"The network family {family} needs a picture column, and there is none: text, sound "
+            "and series take convnet, transformer, lstm, gru, rnn or mlp; beside others, mixed."
+        )
     if not inputs.images:
         raise PlanError(f"The network family {family} needs a picture column; use family mlp.")
     if inputs.sequences:
         unseen = next(iter(inputs.sequences))
         raise PlanError(
             f"The network family {family} would not see the column {unseen!r}, which is no "
-            "picture: use family mixed."
+            "picture: leave the network out, or mixed, and "
+            f"--set network.fields.{next(iter(inputs.images))}.family={family}."
         )
     return next(iter(inputs.images.values()))

@@ -117,9 +117,21 @@ def the_sequence(inputs: InputSpec, family: str) -> tuple[str, SequenceBlock]:
     if len(inputs.blocks) == 1 and len(inputs.sequences) == 1:
         return next(iter(inputs.sequences.items()))
     raise PlanError(
-        f"The network family {family} needs one column of text, sound or series and nothing else; "
-        "for several columns use family mixed, which has a part for each."
+        f"The network family {family} needs one column of text, sound or series and nothing else: "
+        f"{_instead(inputs, family)}."
     )
+
+
+def _instead(inputs: InputSpec, family: str) -> str:
+    """What to set where a family of sequences does not fit the inputs."""
+    if inputs.sequences:
+        word = "lstm (or gru, rnn)" if family == "recurrent" else family
+        column = next(iter(inputs.sequences))
+        return (
+            "with other columns beside it leave the network out, or mixed, and "
+            f"--set network.fields.{column}.family={word}"
+        )
+    return "pictures take convnet, vit or mlp" if inputs.images else "a table takes mlp or tabm"
 
 
 def one_sequence(inputs: InputSpec) -> bool:

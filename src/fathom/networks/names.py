@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fathom.core.blocks import AudioBlock, ImageBlock, InputSpec, SeriesBlock, TextBlock
+from fathom.core.errors import PlanError, nearest
 from fathom.networks.family import FAMILIES
 
 # Every kind of data has its convnet, and pictures their Transformer.
@@ -31,7 +32,7 @@ def called(name: str, inputs: InputSpec) -> tuple[str, dict[str, Any]]:
     for kind, family in OF_KIND.get(name, {}).items():
         if kind in kinds and family in FAMILIES:
             return family, {}
-    FAMILIES[name]
+    _require_known(name)
     return name, {}
 
 
@@ -41,5 +42,14 @@ def may_mean(name: str) -> list[str]:
         return ["recurrent"]
     meant = [f for f in (name, *OF_KIND.get(name, {}).values()) if f in FAMILIES]
     if not meant:
-        FAMILIES[name]
+        _require_known(name)
     return list(dict.fromkeys(meant))
+
+
+def _require_known(name: str) -> None:
+    if name in FAMILIES:
+        return
+    known = [*FAMILIES, *(cell for cell in CELLS if cell != "simple")]
+    raise PlanError(
+        f"There is no network family {name!r}; known: {', '.join(known)}.{nearest(name, known)}"
+    )

@@ -87,7 +87,11 @@ def _of_arrays(arrays: Arrays, path: Path, progress: Progress, series: bool) -> 
         pairs[split][what] = name
     whole = all("x" in pair and arrays[pair["x"]].ndim > 1 for pair in pairs.values())
     if not pairs or not whole or (len(pairs) > 1 and "train" not in pairs):
-        return _of_columns(arrays, path, series)
+        raw = _of_columns(arrays, path, series)
+        # Inputs along one axis, such as texts, are a column, and y beside them what is learned.
+        only = next(iter(pairs.values())) if len(pairs) == 1 else {}
+        answers = only["y"] if {"x", "y"} <= set(only) else ""
+        return replace(raw, target=answers, target_note="") if answers in raw.table else raw
     if left_out := [name for name in arrays if name not in roles]:
         progress.say(f"{path.name}: {', '.join(left_out)} left out, beside {', '.join(roles)}.")
     first = pairs.get("train") or next(iter(pairs.values()))

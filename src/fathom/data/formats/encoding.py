@@ -57,7 +57,10 @@ def to_utf8(data: bytes, path: Path) -> tuple[bytes, str]:
     Raises DataError where the file is empty, is no text, or cannot be decoded.
     """
     if not data[:SAMPLE_BYTES].strip() and not data.strip():
-        raise DataError(f"{path} is empty: a table needs a header line and rows below it.")
+        needed = "a table needs a header line and rows below it"
+        if packed.suffix(path) == ".ts":
+            needed = "a file of series needs a header, a line @data, and a line for each series"
+        raise DataError(f"{path} is empty: {needed}.")
     _refuse_binary(data, path)
     for mark, encoding in MARKS:
         if data.startswith(mark):

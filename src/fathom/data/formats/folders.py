@@ -108,8 +108,8 @@ def _read(path: Path, medium: Medium, *, labelled: bool, progress: Progress) -> 
     if labelled and 2 * len(bad) > len(files):
         raise DataError(
             f"{path} is no folder of {medium.many}: {len(bad)} of its {len(files)} files in class "
-            f"folders cannot be read, such as {bad[0].where}; put one folder of {medium.such} "
-            "for each class there."
+            f"folders cannot be used: {bad[0].where} {bad[0].reason}. Put one folder of "
+            f"{medium.such} for each class there."
         )
     tell_of_several([_below(file.path, root) for file, look in seen if look.several], progress)
     if labelled:

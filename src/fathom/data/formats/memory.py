@@ -338,7 +338,7 @@ def pictures(array: Array) -> Array:
     if array.ndim == 4 and array.shape[3] not in CHANNELS:
         raise DataError(
             f"Pictures of the shape {array.shape} have no axis of 1, 3 or 4 channels: give "
-            "n × height × width × channels."
+            "pictures as n × height × width × channels, or series as n × channels × time."
         )
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]

@@ -110,7 +110,7 @@ def _read(path: Path, progress: Progress) -> Raw:
 
 
 def _header(lines: list[str], path: Path) -> Header:
-    header = Header()
+    header, begun = Header(), False
     for number, line in enumerate(lines, 1):
         words = line.strip().split()
         if not words or words[0].startswith(("#", "%")):
@@ -120,15 +120,27 @@ def _header(lines: list[str], path: Path) -> Header:
             header.first = number + 1
             return header
         if not key.startswith("@"):
-            break
+            raise DataError(_no_data_line(path, number, begun))
+        begun = True
         if key in ("@classlabel", "@targetlabel"):
             if values and values[0].lower() == "true":
                 header.target = CLASS if key == "@classlabel" else TARGET
                 header.labels = tuple(values[1:]) if key == "@classlabel" else ()
         elif key == "@timestamps":
             header.timestamps = bool(values) and values[0].lower() == "true"
-    raise DataError(
-        f"{path} has no line @data after lines that begin with @: it is no file of series (.ts)."
+    raise DataError(_no_data_line(path, len(lines) + 1, begun))
+
+
+def _no_data_line(path: Path, number: int, begun: bool) -> str:
+    """Why a file whose line `number` should be @data, or a header at least, cannot be read."""
+    if begun:
+        return (
+            f"{path} has no line @data: put one in front of line {number}, between the header "
+            "lines, which begin with @, and the first series."
+        )
+    return (
+        f"{path} has no line @data, and line {number} stands where a header should be: begin a file "
+        "of series (.ts) with lines such as @classLabel true a b, and put @data before the series."
     )
 
 
@@ -144,6 +156,8 @@ def _series(line: str, header: Header, path: Path, number: int) -> tuple[Array, 
                 "end, after a colon (a question mark where it is not known)."
             )
         what = _said(what.strip(), header, path, number)
+    else:
+        _refuse_label(line, path, number)
     if header.timestamps or body.lstrip().startswith("("):
         return _timed(body, path, number), what
     channels = [_values(part, path, number) for part in body.split(":")]
@@ -152,6 +166,17 @@ def _series(line: str, header: Header, path: Path, number: int) -> tuple[Array, 
     for place, channel in enumerate(channels):
         values[: len(channel), place] = channel
     return _stripped(values), what
+
+
+def _refuse_label(line: str, path: Path, number: int) -> None:
+    """Raise DataError where a line ends in a name that the header does not announce."""
+    _, colon, last = line.rpartition(":")
+    if colon and re.fullmatch(r"\s*[^\W\d][^,()]*", last) and last.strip().lower() not in MISSING:
+        raise DataError(
+            f"{path} line {number} ends in {last.strip()[:30]!r}, but the header does not say that "
+            "lines end in a class: put a line such as @classLabel true a b, with the names of all "
+            "classes, above @data (@targetLabel true for numbers)."
+        )
 
 
 def _said(text: str, header: Header, path: Path, number: int) -> str | None:
