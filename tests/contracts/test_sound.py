@@ -24,8 +24,10 @@ from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
 from fathom.data.learn import learn
 from fathom.data.read import read, read_rows
-from fathom.data.sound_files import header, open_sound
+from fathom.data.remarks import remarks
+from fathom.data.sound_files import header, is_cut_off, open_sound
 from fathom.data.sounds import encode_sounds, learn_sounds, statistics_fit, told_sounds
+from fathom.deployment.surprises import find_surprises
 from fathom.networks.sound import Bands
 from tones import tone, tone_folder, write
 
@@ -128,12 +130,13 @@ def test_damaged_bytes_never_raise_anything_else():
 def test_statistics_come_from_most_common_rate_and_are_told(tmp_path):
     files = [write(tmp_path / f"{i}.wav", tone("low", i)) for i in range(120)]
     files += [write(tmp_path / f"b{i}.wav", tone("low", i, 8_000), 8_000) for i in range(10)]
-    files.append(write(tmp_path / "long.wav", np.zeros((4_000, 1))))
+    files.append(write(tmp_path / "long.wav", np.full((16_000, 1), 0.1)))
     files.append(tmp_path / "gone.wav")
     column = pd.Series([str(path) for path in files])
     found = learn_sounds("call", column)
     assert (found.rate, found.missing) == (4_000, 1)
-    assert 700 < found.length < 850
+    assert found.length == sounds.CHEAP_SECONDS * 4_000  # of four seconds
+    assert 0 < found.lost < 0.5
     assert statistics_fit(found)
     told = told_sounds(found)
     assert "4,000 samples a second (of 7.6 % of the training rows resampled)" in told
@@ -148,6 +151,47 @@ def test_statistics_come_from_most_common_rate_and_are_told(tmp_path):
         encode_sounds(column, found, budget=Budget(100.0, clock=lambda: float(next(slow))))
     with pytest.raises(DataError, match="None of the sounds"):
         learn_sounds("call", pd.Series(["nowhere.wav"]))
+
+
+def test_the_longest_of_short_sounds_is_not_cut(tmp_path):
+    files = [write(tmp_path / f"{i}.wav", tone("low", i)) for i in range(120)]
+    files.append(write(tmp_path / "long.wav", np.full((6_000, 1), 0.1)))
+    found = learn_sounds("call", pd.Series(list(map(str, files))))
+    assert (found.length, found.cut, found.lost) == (6_000, 0.0, 0.0)
+
+
+def test_damaged_and_silent_and_cut_sounds_are_told_of_and_kept(tmp_path):
+    for label in ("low", "high"):
+        for i in range(20):
+            write(tmp_path / "all" / label / f"{i}.wav", tone(label, i))
+    half = (tmp_path / "all" / "low" / "3.wav").read_bytes()
+    (tmp_path / "all" / "low" / "3.wav").write_bytes(half[: len(half) // 2])
+    write(tmp_path / "all" / "high" / "7.wav", np.zeros((800, 1)))
+    raw = read(tmp_path / "all")
+    schema = learn(infer_schema(raw), raw.table, np.arange(len(raw)))
+    encoded = encode(raw.table, schema)
+    assert not encoded.unreadable
+    said = {p.where: p.reason for p in remarks(raw, schema, encoded, len(raw))}
+    assert said["low/3.wav"].startswith("1 of 40 sounds is shorter than the header says")
+    assert said["high/7.wav"].startswith("1 of 40 sounds is silent")
+    assert len(said) == 2
+    new = pd.DataFrame({"audio": [str(write(tmp_path / "l.wav", np.full((60_000, 1), 0.1)))]})
+    new.loc[1] = str(tmp_path / "all" / "low" / "3.wav")
+    rows = read_rows(new, schema)
+    found = find_surprises(rows.table, schema, encode(rows.table, schema, targets=False))
+    assert sorted(count for count in found.values()) == [1, 1]
+    assert any("are longer than 0." in what for _, what in found)
+    assert any("shorter than the header" in what for _, what in found)
+
+
+def test_a_header_that_does_not_know_the_length_promises_nothing(tmp_path):
+    content = bytearray(write(tmp_path / "a.wav", tone("low", 1)).read_bytes())
+    assert not is_cut_off(bytes(content))
+    assert is_cut_off(bytes(content[:-100]))
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff" * 4
+    assert not is_cut_off(bytes(content))
+    assert not is_cut_off(b"RIFF")
 
 
 def test_high_rates_are_brought_down(tmp_path):

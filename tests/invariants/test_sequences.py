@@ -12,6 +12,11 @@ import torch
 from fathom.core.blocks import PADDING_TOKEN, START_TOKEN, UNKNOWN_TOKEN
 from fathom.core.examples import Examples
 from fathom.core.ragged import Ragged, work_of
+from fathom.data.encode import encode
+from fathom.data.infer import infer_schema
+from fathom.data.learn import learn
+from fathom.data.read import read
+from fathom.data.remarks import remarks
 from fathom.data.source import ArraySource
 from fathom.data.texts import (
     as_written,
@@ -21,6 +26,7 @@ from fathom.data.texts import (
     tokenizer_fits,
     told_cut,
 )
+from fathom.deployment.surprises import find_surprises
 from fathom.inference import run_network
 
 
@@ -117,6 +123,35 @@ def test_long_texts_are_cut_and_it_is_said():
     assert codes.lengths.max() == statistics.length <= 512
     assert "2 %" in told_cut(statistics)
     assert told_cut(learn_texts(pd.Series(["short one", "short two"]))) == ""
+
+
+def test_short_texts_are_not_cut_for_one_of_them():
+    words = pd.Series([f"word{i} and another" if i != 7 else "other " * 60 for i in range(400)])
+    statistics = learn_texts(words)
+    assert statistics.cut == statistics.lost == 0.0
+    assert 50 < statistics.length <= 128
+
+
+def test_what_is_cut_is_a_warning_in_training_and_a_surprise_in_prediction():
+    frame = pd.DataFrame(
+        {
+            "note": [f"word{i} " * (900 if i % 10 == 7 else 3) for i in range(100)],
+            "y": ["a", "b"] * 50,
+        }
+    )
+    raw = read(frame, target="y")
+    schema = infer_schema(raw, target="y", kinds={"note": "text"})
+    schema = learn(schema, raw.table, np.arange(100))
+    encoded = encode(raw.table, schema)
+    (said,) = remarks(raw, schema, encoded, 100)
+    assert said.where == "Column 'note'"
+    assert said.reason.startswith("10 of 100 training rows are longer than 512 tokens and cut")
+    lost = schema.of_kind("text")[0].statistics.lost
+    assert 0.5 < lost < 1
+    assert f"about {round(100 * lost)} % of all" in said.reason
+    found = find_surprises(raw.table, schema, encoded)
+    what = "are longer than 512 tokens: what comes after is not seen"
+    assert found == {("note", what): 10}
 
 
 def test_what_was_written_is_kept_whole():

@@ -87,9 +87,10 @@ class ImageStatistics(Struct, frozen=True, tag="image", forbid_unknown_fields=Tr
 class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True):
     """Of a text column: the tokenizer learned in training, as its own JSON, with `size` codes.
 
-    Texts are cut behind `length` tokens, which concerns the share `cut` of the training rows;
-    `typical` is the median length there. `pretrained` tokenizers were not learned here: their codes
-    stand FIRST_TOKEN above their own, with the marks that they put around a text.
+    Texts are cut behind `length` tokens, which concerns the share `cut` of the training rows and
+    takes the share `lost` of all their tokens away; `typical` is the median length there.
+    `pretrained` tokenizers were not learned here: their codes stand FIRST_TOKEN above their own,
+    with the marks that they put around a text.
     """
 
     tokenizer: str
@@ -99,6 +100,7 @@ class TextStatistics(Struct, frozen=True, tag="text", forbid_unknown_fields=True
     cut: float = 0.0
     missing: int = 0
     pretrained: bool = False
+    lost: float = 0.0
 
 
 class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=True):
@@ -106,8 +108,9 @@ class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=
 
     Each of `channels` is encoded with its own `centers` (mean) and `scales` (standard deviation).
     Of long series `every` so many steps are averaged; what is then longer than `length` is cut,
-    which concerns the share `cut` of the training rows. `typical` is the median length, `gaps` the
-    share of values that are missing inside of series, `missing` counts rows without any value.
+    which concerns the share `cut` of the training rows and `lost` of their steps. `typical` is the
+    median length, `gaps` the share of values that are missing inside of series, `missing` counts
+    rows without any value.
     """
 
     channels: int
@@ -119,14 +122,15 @@ class SeriesStatistics(Struct, frozen=True, tag="series", forbid_unknown_fields=
     gaps: float = 0.0
     cut: float = 0.0
     missing: int = 0
+    lost: float = 0.0
 
 
 class AudioStatistics(Struct, frozen=True, tag="audio", forbid_unknown_fields=True):
     """Of a column of sound: the rate that sounds are brought to, and their length in samples.
 
-    Sounds are cut behind `length` samples, which concerns the share `cut` of the training rows;
-    `typical` is the median length there, and the share `resampled` came at another rate. `mean` and
-    `std` are those of the log-mel energies of each band.
+    Sounds are cut behind `length` samples, which concerns the share `cut` of the training rows and
+    takes `lost` of all sound away; `typical` is the median length there, and the share `resampled`
+    came at another rate. `mean` and `std` are those of the log-mel energies of each band.
     """
 
     rate: int
@@ -137,6 +141,7 @@ class AudioStatistics(Struct, frozen=True, tag="audio", forbid_unknown_fields=Tr
     cut: float = 0.0
     resampled: float = 0.0
     missing: int = 0
+    lost: float = 0.0
 
 
 Statistics = (

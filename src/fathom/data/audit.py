@@ -12,7 +12,7 @@ from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
 from fathom.core.record import Record
 from fathom.core.schema import Schema
-from fathom.data.audits.columns import column_records
+from fathom.data.audits.columns import column_records, unreadable_record
 from fathom.data.audits.equal_rows import equal_row_records
 from fathom.data.audits.leaks import Leaks, find_leaks
 from fathom.data.audits.near_duplicates import near_duplicate_record
@@ -58,6 +58,12 @@ def audit(
         training=training,
     )
     return Audit(_records(raw, schema, repeats, leaks.record), leaks.columns, repeats)
+
+
+def with_problems(audit: Audit, raw: Raw) -> Audit:
+    """The audit with what was noticed of `raw` after it, as `raw.problems` tells."""
+    anew = unreadable_record(raw)
+    return replace(audit, records=tuple(anew if r.id == anew.id else r for r in audit.records))
 
 
 def after_encoding(

@@ -24,7 +24,6 @@ from fathom.data.profile import find_layout, profile
 from fathom.data.raw import Raw
 from fathom.data.table import Column, Table
 
-
 EVEN = 0.01  # so much longer may a step be than another, as clocks and rounding make it
 
 

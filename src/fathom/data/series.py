@@ -51,6 +51,7 @@ def learn_series(column: Ragged, name: str) -> SeriesStatistics:
         every=every,
         gaps=float((~known).mean()),
         cut=float((column.lengths > longest).mean()),
+        lost=float(np.maximum(lengths - longest, 0).sum() / lengths.sum()),
         missing=count - len(rows) + empty,
     )
 

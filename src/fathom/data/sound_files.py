@@ -26,6 +26,7 @@ MAX_BYTES = 2**30  # of one file; a larger one is an attack or a mistake
 MAX_CHANNELS = 64
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
 LARGEST = 32_767  # of a sample; the one below it stands for padding
+MOST_CHUNKS, UNKNOWN_SIZE = 64, 0x7FFF_0000  # of a WAV file: parts looked at, and sizes no file has
 _BROKEN = (soundfile.SoundFileError, OSError, ValueError, EOFError, RuntimeError, MemoryError)
 
 
@@ -76,6 +77,37 @@ def open_sound(source: str | Path | bytes, rate: int, most: int) -> Array:
         raise
     except _BROKEN as error:
         raise DataError(_reason(error)) from None
+
+
+def is_cut_off(source: str | Path | bytes) -> bool:
+    """Whether the header of a WAV file promises more samples than follow it.
+
+    Such a file is read as far as it goes. Sizes that stand for 'not known', as programs write them
+    that cannot go back to the header, promise nothing.
+    """
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+            promised = _promised(file)
+            start = file.tell()
+            return promised > file.seek(0, io.SEEK_END) - start
+    except OSError:
+        return False
+
+
+def _promised(file: IO[bytes]) -> int:
+    """The bytes of samples that a WAV header names, of which the file stands at the first."""
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return 0
+    for _ in range(MOST_CHUNKS):
+        name = file.read(8)
+        if len(name) < 8:
+            break
+        size = int.from_bytes(name[4:], "little")
+        if name[:4] == b"data":
+            return size if size < UNKNOWN_SIZE else 0
+        file.seek(size + size % 2, io.SEEK_CUR)
+    return 0
 
 
 def resampled(values: Array, rate: int, wanted: int) -> Array:

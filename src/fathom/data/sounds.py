@@ -28,6 +28,7 @@ from fathom.data.table import Column
 MOST_RATE = 16_000  # a second: speech, and most of what tells sounds apart, lies below 8 kHz
 MOST_SECONDS = 10.0  # longer sounds are cut, which is said
 LENGTH_SHARE = 0.99  # of the training sounds are not cut, unless they are longer than MOST_SECONDS
+CHEAP_SECONDS = 2.0  # up to which the longest sound costs next to nothing: a few rows are padded
 SAMPLE = 400  # sounds from which mean and deviation of the bands are learned
 CHUNK = 100
 LEAST_STD = 0.1  # of a band's logarithms: a band that is always silent must not be blown up
@@ -50,7 +51,8 @@ def learn_sounds(name: str, column: Column, wanted_rate: int | None = None) -> A
     rate = wanted_rate or min(common, MOST_RATE)
     lengths = np.array([max(1, round(each.seconds * rate)) for each in headers])
     wanted = int(np.quantile(lengths, LENGTH_SHARE, method="higher"))
-    length = min(wanted, int(MOST_SECONDS * rate))
+    cheap = min(int(lengths.max()), int(CHEAP_SECONDS * rate))
+    length = min(max(wanted, cheap), int(MOST_SECONDS * rate))
     mean, std = _bands(name, cells, rate, length)
     return AudioStatistics(
         rate=rate,
@@ -61,6 +63,7 @@ def learn_sounds(name: str, column: Column, wanted_rate: int | None = None) -> A
         cut=float((lengths > length).mean()),
         resampled=1.0 - rates[rate] / len(headers),
         missing=len(found) - len(headers),
+        lost=float(np.maximum(lengths - length, 0).sum() / lengths.sum()),
     )
 
 
@@ -98,6 +101,13 @@ def encode_sounds(
             unreadable[row] = sound
         rows.append(np.zeros(1, dtype=np.int16) if isinstance(sound, str) else sound)
     return Ragged.of(rows, PADDING_SAMPLE, np.int16), unreadable
+
+
+def too_long(column: Column, statistics: AudioStatistics) -> Array:
+    """Mask (n,): sounds of which the end is not heard, by their headers."""
+    most = (statistics.length + 1) / statistics.rate
+    headers = in_order(_header, list(column))
+    return np.array([found is not None and found.seconds > most for found in headers], bool)
 
 
 def _decoded(

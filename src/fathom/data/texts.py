@@ -31,6 +31,7 @@ LEAST_SUBWORDS, MOST_SUBWORDS = 1_000, 16_000
 MOST_CHARACTERS = 20_000_000  # of training texts that the tokenizer is learned from
 MOST_TOKENS = 512  # longer texts are cut, which is said
 LENGTH_SHARE = 0.99  # of the training texts are not cut, unless they are longer than MOST_TOKENS
+CHEAP_TOKENS = 128  # up to which the longest text costs next to nothing: a few rows are padded
 AT_ONCE = 10_000
 
 
@@ -67,12 +68,13 @@ def learn_texts(column: pd.Series[Any], foreign: Pretokenized | None = None) -> 
         [[1], *(np.array([len(codes) for codes in part]) for part in _codes(texts, statistics))]
     )
     wanted = int(np.quantile(lengths, LENGTH_SHARE, method="higher"))
-    length = int(min(most, max(wanted, 2)))
+    length = int(min(most, max(wanted, 2, min(int(lengths.max()), CHEAP_TOKENS))))
     return replace(
         statistics,
         length=length,
         typical=int(np.median(lengths)),
         cut=float((lengths > length).mean()),
+        lost=float(np.maximum(lengths - length, 0).sum() / lengths.sum()),
     )
 
 
@@ -85,6 +87,12 @@ def encode_texts(column: pd.Series[Any], statistics: TextStatistics) -> Ragged:
         for codes in part
     ]
     return Ragged.of(rows, PADDING_TOKEN, np.int32)
+
+
+def too_long(column: pd.Series[Any], statistics: TextStatistics) -> Array:
+    """Mask (n,): texts of which the end is not seen."""
+    parts = _codes(cells.texts(column), statistics)
+    return np.array([len(codes) > statistics.length for part in parts for codes in part], bool)
 
 
 def _cut(codes: list[int], most: int, *, keep_end: bool) -> list[int]:

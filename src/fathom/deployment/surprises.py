@@ -12,6 +12,7 @@ from fathom.core.schema import ImageStatistics, Schema, TimeStatistics
 from fathom.data import cells
 from fathom.data.encode import UNKNOWN_CODE, Encoded
 from fathom.data.pictures import told_clipped
+from fathom.data.remarks import cut_rows, limit_of, odd_sounds
 from fathom.data.table import Table
 
 Surprises = Counter[tuple[str, str]]
@@ -21,11 +22,31 @@ UNKNOWN = "are none that the model has learned: they count as unknown"
 
 
 def find_surprises(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
-    """Count the values of `table` that, as they were encoded, are missing, unknown or clipped."""
+    """Count what of `table`, as it was encoded, is missing, unknown, clipped, cut or damaged."""
     examples = encoded.examples
     return (
-        _unparsed(table, schema, examples) + _unknown(schema, examples) + _clipped(schema, encoded)
+        _unparsed(table, schema, examples)
+        + _unknown(schema, examples)
+        + _clipped(schema, encoded)
+        + _cut(table, schema, encoded)
+        + _odd_sounds(table, schema, encoded)
     )
+
+
+def _cut(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
+    found: Surprises = Counter()
+    for field in schema.of_kind("text", "audio", "series"):
+        what = f"are longer than {limit_of(field)}: what comes after is not seen"
+        found[field.name, what] = len(cut_rows(table, field, encoded))
+    return +found
+
+
+def _odd_sounds(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
+    found: Surprises = Counter()
+    for field in schema.of_kind("audio"):
+        for what, rows in odd_sounds(table, field, encoded).items():
+            found[field.name, f"are {what}"] = len(rows)
+    return found
 
 
 def _clipped(schema: Schema, encoded: Encoded) -> Surprises:

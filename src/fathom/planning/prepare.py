@@ -17,7 +17,7 @@ from fathom.core.output import OutputSpec
 from fathom.core.progress import Progress
 from fathom.core.record import Record
 from fathom.core.schema import ImageStatistics, LabelReading, Schema
-from fathom.data.audit import Audit, after_encoding, audit
+from fathom.data.audit import Audit, after_encoding, audit, with_problems
 from fathom.data.encode import Encoded, encode, input_spec, output_spec
 from fathom.data.file_columns import find_files
 from fathom.data.infer import infer_schema
@@ -26,6 +26,7 @@ from fathom.data.pictures import foresee, told_clipped
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.read import read
+from fathom.data.remarks import remarks
 from fathom.data.repeats import find_repeats
 from fathom.data.sounds import foresee_sounds
 from fathom.data.split import Splits, split
@@ -200,10 +201,15 @@ def prepare(
     splits, found = part_and_audit(request, raw, schema, budget, progress)
     refuse_leaks(found, request.allow_leaks or not refuse)
     schema = start.learned(schema, raw.table, splits.train, image_size=request.image_size)
-    raw = dataclasses.replace(raw, problems=(*raw.problems, *left_out(raw, schema)))
     progress.stage("encoding")
     encoded = encode(raw.table, schema, progress=progress, budget=budget, digest=raw.digest)
     _tell_clipped(raw, schema, encoded, progress)
+    noticed = remarks(raw, schema, encoded, len(splits.train))
+    for remark in noticed:
+        progress.say(f"{remark.where}: {remark.reason}.")
+    problems = (*raw.problems, *left_out(raw, schema), *noticed)
+    raw = dataclasses.replace(raw, problems=problems)
+    found = with_problems(found, raw)
     found, splits = after_encoding(found, raw, schema, splits, encoded.unreadable)
     examples = encode_splits(raw, splits, encoded, progress)
     return Prepared(

@@ -25,7 +25,7 @@ def column_records(raw: Raw, schema: Schema) -> list[Record]:
         _missing(raw, schema),
         _left_out("data.identifiers", identifiers, "No input column names or describes rows."),
         _left_out("data.constants", constants, "No column is constant."),
-        _unreadable(raw),
+        unreadable_record(raw),
     ]
 
 
@@ -118,7 +118,8 @@ def _left_out(id: str, fields: list[Field], none: str) -> Record:
     )
 
 
-def _unreadable(raw: Raw) -> Record:
+def unreadable_record(raw: Raw) -> Record:
+    """`data.unreadable`: what reading left out, or found remarkable."""
     problems = raw.problems
     share = len(problems) / max(1, len(raw) + len(problems))
     sentence = "Everything could be read."
