@@ -74,7 +74,7 @@ def pictures(n, generator):
     canvas[upright, :, 2:10, 6:9] += brightness[upright, None, None, None]
     canvas[~upright, :, 5:8, 2:14] += brightness[~upright, None, None, None]
     signal = np.where(upright, 1.0, -1.0) * brightness / 128
-    return {"photo": np.clip(canvas, 0, 255).astype(np.uint8)}, signal
+    return {"image column": np.clip(canvas, 0, 255).astype(np.uint8)}, signal
 
 
 def texts(n, generator):
@@ -116,22 +116,24 @@ def make(case, n=700, seed=0):
     kind, task, *classes = case.split()
     generator = np.random.default_rng(seed)
     inputs, signal, kinds, written = {}, np.zeros(n), [], {}
-    if kind in {"texts", "notes"}:
+    if kind in {"texts", "notes", "medley"}:
         words, signal = texts(n, generator)
         inputs, written, kinds = {"text column": words}, {"text column": words}, ["text"]
-    if kind in {"waves", "records"}:
-        series, signal = waves(n, generator)
-        inputs, kinds = {"series column": series}, ["series"]
-    if kind in {"sounds", "calls"}:
-        heard, signal = sounds(n, generator)
-        inputs, kinds = {"audio column": heard}, ["audio"]
+    if kind in {"waves", "records", "medley"}:
+        series, part = waves(n, generator)
+        inputs, signal = inputs | {"series column": series}, signal + part
+        kinds = [*kinds, "series"]
+    if kind in {"sounds", "calls", "medley"}:
+        heard, part = sounds(n, generator)
+        inputs, signal = inputs | {"audio column": heard}, signal + part
+        kinds = [*kinds, "audio"]
     if kind in {"notes", "records", "calls"}:
         table, part = scalars(n, generator)
         inputs, signal, kinds = inputs | table, signal + part, [*kinds, "number", "category"]
     if kind in {"table", "mixed"}:
         table, part = scalars(n, generator)
         inputs, signal, kinds = table, part, ["number", "category"]
-    if kind in {"pictures", "mixed"}:
+    if kind in {"pictures", "mixed", "medley"}:
         photos, part = pictures(n, generator)
         inputs, signal, kinds = inputs | photos, signal + part, [*kinds, "image"]
     labels = LABELS[: int(classes[0])] if classes else ()
@@ -151,12 +153,13 @@ CASES = [
     for task in ("classification 2", "classification 3", "regression")
 ]
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
+RUNS.append(("mixture", "medley classification 3"))
 
 
 @pytest.fixture(autouse=True)
 def _short_on_features(request):
     """Boosting itself is driven by tables; on features of sound and texts few rounds are enough."""
-    if "audio" in request.node.name or "text_boosting" in request.node.name:
+    if "audio" in request.node.name or "mixture" in request.node.name:
         request.getfixturevalue("few_rounds")
 
 
@@ -186,7 +189,7 @@ def test_applicable_follows_the_kinds():
 
     of_pictures = ["pictures", "picture_kernel", "picture_boosting"]
     assert names("text") == ["constant", "texts"]
-    assert names("text", "time") == ["constant", "linear", "boosting", "texts", "text_boosting"]
+    assert names("text", "time") == ["constant", "linear", "boosting", "texts", "mixture"]
     assert names("series") == ["constant", "series"]
     assert names("audio") == ["constant", "audio"]
     assert names("tokens") == ["constant"]
@@ -194,6 +197,8 @@ def test_applicable_follows_the_kinds():
     assert names("image") == ["constant", *of_pictures]
     scalar = ["linear", "boosting"]
     assert names("image", "number") == ["constant", *scalar, *of_pictures]
+    assert names("image", "text") == ["constant", "texts", *of_pictures, "mixture"]
+    assert names("series", "audio") == ["constant", "series", "audio", "mixture"]
 
 
 @pytest.mark.parametrize(("name", "case"), RUNS)
@@ -279,8 +284,8 @@ class TestCheckBaseline:
         if "numbers" in strange:
             strange["numbers"] = np.full_like(strange["numbers"], np.nan)
             strange["categories"] = strange["categories"] * 0 + np.array([0, 99])
-        if "photo" in strange:
-            strange["photo"] = np.zeros_like(strange["photo"])
+        if "image column" in strange:
+            strange["image column"] = np.zeros_like(strange["image column"])
         unheard = ["", "ψ", *["nothing that was ever said"] * (len(test) - 2)]
         written = {name: as_written(pd.Series(unheard)) for name in test.written}
         prediction = baseline.predict(Examples(strange, None, test.rows, written))
@@ -400,7 +405,7 @@ def test_a_temperature_must_be_above_zero():
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_class_that_training_lacks_is_impossible_not_an_error(name):
-    kind = {"texts": "texts", "text_boosting": "notes", "series": "waves"}.get(name, "mixed")
+    kind = {"texts": "texts", "mixture": "notes", "series": "waves"}.get(name, "mixed")
     examples, schema, task = make(f"{kind} classification 3")
     train = examples.take(examples.targets != 1)
     baseline = fit_baseline(

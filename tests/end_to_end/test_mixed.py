@@ -61,7 +61,7 @@ def test_every_column_is_what_it_looks_like(run: Run) -> None:
 
 def test_network_and_methods_see_the_texts_and_what_they_say_is_told(run: Run) -> None:
     assert run["performance.accuracy"].value > 0.8
-    assert run["baseline.text_boosting.accuracy"].value > 0.8
+    assert run["baseline.mixture.accuracy"].value > 0.8
     assert run["fields"].figure is not None
     assert {r.id for r in run.evidence if r.group == "fields"} == {
         "fields",

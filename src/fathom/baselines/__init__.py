@@ -8,13 +8,13 @@ from fathom.baselines.base import Baseline, Limit, check_limit
 from fathom.baselines.boosting import Boosting
 from fathom.baselines.constant import Constant
 from fathom.baselines.linear import Linear
+from fathom.baselines.mixture import Mixture
 from fathom.baselines.per_label import PerLabel, limits_of
 from fathom.baselines.picture_boosting import PictureBoosting
 from fathom.baselines.picture_kernel import PictureKernel
 from fathom.baselines.pictures import Pictures
 from fathom.baselines.series import Series
 from fathom.baselines.sounds import Sounds
-from fathom.baselines.text_boosting import TextBoosting
 from fathom.baselines.texts import Texts
 from fathom.core.budget import Budget
 from fathom.core.errors import PlanError
@@ -34,9 +34,9 @@ for _baseline in (
     PictureKernel,
     PictureBoosting,
     Texts,
-    TextBoosting,
     Series,
     Sounds,
+    Mixture,
 ):
     BASELINES.register(_baseline.name)(_baseline)
 
@@ -45,21 +45,23 @@ def applicable(schema: Schema) -> list[str]:
     """The baselines that can learn from these fields, the cheapest first.
 
     In a mixture `linear` and `boosting` see the scalar columns, `pictures` and `picture_kernel` the
-    pictures, `picture_boosting` both; `texts` and `text_boosting` see the texts and the scalar
-    columns, `series` the series and the scalar columns, `audio` the sounds and the scalar columns.
+    pictures, `picture_boosting` both; `texts`, `series` and `audio` see the texts, the series or
+    the sounds, and the scalar columns; `mixture` sees all.
     """
     names = ["constant"]
     scalar = schema.of_kind("number", "category", "boolean", "time")
     if scalar:
         names += ["linear", "boosting"]
     if schema.of_kind("text"):
-        names += ["texts", "text_boosting"] if scalar else ["texts"]
+        names += ["texts"]
     if schema.of_kind("image"):
         names += ["pictures", "picture_kernel", "picture_boosting"]
     if schema.of_kind("series"):
         names += ["series"]
     if schema.of_kind("audio"):
         names += ["audio"]
+    if Mixture.applies(schema):
+        names += ["mixture"]
     return names
 
 

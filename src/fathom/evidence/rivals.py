@@ -17,9 +17,9 @@ TITLES = {
     "picture_kernel": "the kernel model on picture features",
     "picture_boosting": "gradient boosting on picture features",
     "texts": "the linear model on words",
-    "text_boosting": "gradient boosting on columns and texts",
     "series": "the linear model on random convolutions",
     "audio": "gradient boosting on features of sound",
+    "mixture": "gradient boosting on all columns",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -28,9 +28,9 @@ STRENGTHS = {
     "boosting": "being simpler and cheaper to fit",
     "pictures": "being simpler and cheaper to fit",
     "texts": "being simpler and cheaper, and its weights can be read",
-    "text_boosting": "being simpler and cheaper to fit",
     "series": "being simpler and cheaper to fit",
     "audio": "being simpler and cheaper to fit",
+    "mixture": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
 }

@@ -30,15 +30,15 @@ WEIGHTS = {
     "picture_kernel": 4.0,
     "picture_boosting": 0.1,
     "texts": 3.0,
-    "text_boosting": 4.0,
     "series": 4.0,
     "audio": 4.0,
+    "mixture": 4.0,
 }
 
 LEAST_TIMED = 64
 TIMED = 512  # validation examples that are answered once more, to foresee the cost of evidence
 # What a plan may lack. Any other baseline that it lacks is fitted as far as it helps.
-DISPENSABLE = ("picture_boosting", "text_boosting")
+DISPENSABLE = ("picture_boosting", "mixture")
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ MODEL_TITLES = {
     "picture_kernel": "Kernel model on picture features",
     "picture_boosting": "Gradient boosting on picture features",
     "texts": "Linear model on words",
-    "text_boosting": "Gradient boosting on columns and texts",
     "series": "Linear model on random convolutions",
     "audio": "Gradient boosting on features of sound",
+    "mixture": "Gradient boosting on all columns",
 }
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
