@@ -113,7 +113,7 @@ class Mixture(DrawnBoosting):
 
 def _table(reduction: Reductions, examples: Examples, rows: Array) -> Examples:
     """The examples at `rows` as a table: their own columns, then what the others are made to."""
-    return widened(examples, reduction.described(examples, rows), rows)
+    return widened(examples, reduction.described(examples, rows), rows=rows)
 
 
 def _judged(reduction: Reductions, validation: Examples | None, seed: int) -> Examples | None:
