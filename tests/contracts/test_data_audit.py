@@ -6,12 +6,14 @@ import pytest
 from sklearn import datasets
 
 from fathom.core.budget import Budget
+from fathom.core.errors import LeakError
 from fathom.core.record import Evidence
 from fathom.data.audit import audit
 from fathom.data.infer import infer_schema
 from fathom.data.prepare import drop_unusable
 from fathom.data.raw import Raw
 from fathom.data.table import Table
+from fathom.planning.prepare import refuse_leaks
 
 
 def audited(frame, target="y", given=None, seconds=60.0, **options):
@@ -155,6 +157,25 @@ def test_the_histogram_shows_a_number_to_be_learned():
     records = by_id(audited(toy().assign(y=np.linspace(0, 1, 600))))
     assert records["data.rows"].figure.kind == "histogram"
     assert records["data.imbalance"].status == "not_applicable"
+
+
+@pytest.mark.parametrize("clock", ["number", "dates"])
+def test_a_column_that_names_series_has_another_way_out(clock):
+    draw = np.random.default_rng(0)
+    rows = [(f"p{k:02d}", j, draw.normal(), "ab"[k % 2]) for k in range(30) for j in range(20)]
+    frame = pd.DataFrame(rows, columns=["who", "step", "x", "y"])
+    if clock == "dates":
+        days = pd.date_range("2024-01-01", periods=20)
+        frame["step"] = [str(days[j]) for j in frame["step"]]
+    found = audited(frame)
+    assert found.leaks == ("who",)
+    (sentence,) = [r.sentence for r in found.records if r.id == "data.leak"]
+    assert "--set series_id=who --set series_time=step" in sentence
+    assert "--group who" in sentence
+    assert "--drop" not in sentence
+    with pytest.raises(LeakError, match="series_id=who"):
+        refuse_leaks(found, allowed=False)
+    assert audited(frame.drop(columns="step")).series is None  # nothing orders the rows
 
 
 def test_a_code_for_the_class_is_found_in_few_rows():

@@ -16,6 +16,7 @@ from fathom.data.audits.columns import column_records, unreadable_record
 from fathom.data.audits.equal_rows import equal_row_records
 from fathom.data.audits.leaks import Leaks, find_leaks
 from fathom.data.audits.near_duplicates import near_duplicate_record
+from fathom.data.audits.series_ids import LongTable
 from fathom.data.audits.target import target_records
 from fathom.data.raw import Problem, Raw
 from fathom.data.repeats import Repeats, find_repeats
@@ -24,11 +25,15 @@ from fathom.data.split import Splits
 
 @dataclass(frozen=True)
 class Audit:
-    """The records of an audit, the input columns that give the target away, and the repeats."""
+    """The records of an audit, the input columns that give the target away, and the repeats.
+
+    `series` is there where one of these columns only names series, of which the rows are steps.
+    """
 
     records: tuple[Record, ...]
     leaks: tuple[str, ...]
     repeats: Repeats | None = None
+    series: LongTable | None = None
 
 
 def audit(
@@ -57,7 +62,8 @@ def audit(
         progress=progress or Silent(),
         training=training,
     )
-    return Audit(_records(raw, schema, repeats, leaks.record), leaks.columns, repeats)
+    records = _records(raw, schema, repeats, leaks.record)
+    return Audit(records, leaks.columns, repeats, leaks.series)
 
 
 def with_problems(audit: Audit, raw: Raw) -> Audit:

@@ -155,11 +155,15 @@ def refuse_leaks(found: Audit, allowed: bool) -> None:
     columns = ", ".join(repr(c) for c in found.leaks)
     drops = " ".join(f"--drop {shlex.quote(c)}" for c in found.leaks)
     plural = len(found.leaks) > 1
+    way_out = (
+        f"so the model would learn nothing else. Leave out what will not be known when predicting "
+        f"({drops}), or go on with --allow-leaks if it is legitimate."
+    )
+    if found.series is not None:
+        way_out = f"and {found.series.way_out}; or go on with --allow-leaks if that is legitimate."
     raise LeakError(
         f"The column{'s' if plural else ''} {columns} give{'' if plural else 's'} the target away: "
-        f"alone {'they predict' if plural else 'it predicts'} it almost perfectly, so the model "
-        f"would learn nothing else. Leave out what will not be known when predicting ({drops}), "
-        "or go on with --allow-leaks if it is legitimate."
+        f"alone {'they predict' if plural else 'it predicts'} it almost perfectly, {way_out}"
     )
 
 

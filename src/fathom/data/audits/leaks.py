@@ -23,6 +23,7 @@ from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.core.schema import Field, Schema, TimeStatistics
 from fathom.data import cells
 from fathom.data.audits.label_guesses import labels_by_codes, labels_by_tree
+from fathom.data.audits.series_ids import LongTable, find_long_table
 from fathom.data.labels import indicator, label_counts
 from fathom.data.prepare import target_values
 from fathom.data.raw import Raw
@@ -49,10 +50,14 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Leaks:
-    """The leaking columns, strongest first, and the record that says so."""
+    """The leaking columns, strongest first, and the record that says so.
+
+    `series` is there where one of them only names series, of which the rows are steps.
+    """
 
     columns: tuple[str, ...]
     record: Record
+    series: LongTable | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ def find_leaks(
             break
         scores.append(_score(sample, schema, field, target, folds))
         progress.advance(done + 1, len(fields), field.name)
-    return _leaks(schema, scores, len(fields), len(rows))
+    leaking = [score.column for score in scores if score.leaks(schema.task)]
+    series = find_long_table(raw.take(np.sort(rows)), schema, leaking) if leaking else None
+    return _leaks(schema, scores, len(fields), len(rows), series)
 
 
 def _score(raw: Raw, schema: Schema, field: Field, target: Array, folds: Array) -> Score:
@@ -309,7 +316,9 @@ def _filled(values: Array) -> Array:
     return np.where(np.isnan(values), below, values)
 
 
-def _leaks(schema: Schema, scores: list[Score], columns: int, n: int) -> Leaks:
+def _leaks(
+    schema: Schema, scores: list[Score], columns: int, n: int, series: LongTable | None
+) -> Leaks:
     scores = sorted(scores, key=lambda s: -s.value)
     leaking = tuple(s.column for s in scores if s.leaks(schema.task))
     method = (
@@ -323,7 +332,7 @@ def _leaks(schema: Schema, scores: list[Score], columns: int, n: int) -> Leaks:
         record = Record("data.leak", "data", "There was no time to look for leaks.", method=method)
         return Leaks((), record)
     measure, best = NAMES[schema.task], scores[0]
-    sentence, grade = _verdict(schema, leaking, best, measure)
+    sentence, grade = _verdict(schema, leaking, best, measure, series)
     shown = scores[:20]
     figure = Figure(
         "bars",
@@ -349,19 +358,24 @@ def _leaks(schema: Schema, scores: list[Score], columns: int, n: int) -> Leaks:
         grade=grade,
         figure=figure,
     )
-    return Leaks(leaking, record)
+    return Leaks(leaking, record, series)
 
 
 def _verdict(
-    schema: Schema, leaking: tuple[str, ...], best: Score, measure: str
+    schema: Schema,
+    leaking: tuple[str, ...],
+    best: Score,
+    measure: str,
+    series: LongTable | None,
 ) -> tuple[str, Grade]:
     target = f"the label {best.about}" if best.about else schema.target.name
     if leaking:
         names = ", ".join(map(repr, leaking[:5])) + (" …" if len(leaking) > 5 else "")
+        way_out = "leave it out with --drop unless it is truly known beforehand"
         return (
             f"{names} alone {'gives' if len(leaking) == 1 else 'give'} {target} away "
-            f"({measure} {best.value:.4f}): any score would be an illusion; leave it out with "
-            "--drop unless it is truly known beforehand."
+            f"({measure} {best.value:.4f}): any score would be an illusion; "
+            f"{series.way_out if series else way_out}."
         ), "poor"
     score = f"{best.column} alone reaches {measure} {best.value:.3f}"
     if best.value >= SUSPECT:
