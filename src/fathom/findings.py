@@ -30,6 +30,8 @@ from fathom.report.story import schema_rows
 from fathom.run import Run
 from fathom.shipping import Outcome, Shipped
 
+MOST_WARNINGS = 20  # that the report shows
+
 
 def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
     """Gather all evidence, write evidence.json and story.json, and return the finished run."""
@@ -150,6 +152,9 @@ def _costs(outcome: Outcome) -> dict[str, float]:
 def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Story:
     job, prepared, plan = outcome.job, outcome.prepared, outcome.plan
     folder = str(job.folder)
+    warnings = _warnings(prepared, outcome.rivals)
+    more = len(warnings) - MOST_WARNINGS
+    shown = (*warnings[:MOST_WARNINGS], f"… and {more} more.") if more > 0 else warnings
     return Story(
         name=job.folder.name,
         task=_task_sentence(prepared),
@@ -169,7 +174,8 @@ def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Stor
         seconds=round(job.budget.elapsed, 1),
         stages={name: round(seconds, 2) for name, seconds in stages.items()},
         budget_seconds=plan.budget_seconds,
-        warnings=_warnings(prepared, outcome.rivals),
+        warnings=shown,
+        warning_count=len(warnings),
         source=plan.data.source,
         folder=folder,
         split_how=prepared.splits.how,
@@ -222,10 +228,7 @@ def _warnings(prepared: Prepared, rivals: Rivals) -> tuple[str, ...]:
     problems = [f"{p.where}: {p.reason}" for p in prepared.raw.problems]
     unread = [f"{prepared.raw.locate(r)}: {why}" for r, why in prepared.unreadable.items()]
     notes = [note for model in rivals.fitted.values() for note in model.notes]
-    most = 20
-    lines: list[str] = [*problems, *unread, *rivals.left_out, *notes]
-    more = [f"… and {len(lines) - most} more."] if len(lines) > most else []
-    return (*lines[:most], *more)
+    return (*problems, *unread, *rivals.left_out, *notes)
 
 
 def _events(job: Job, event: str) -> list[str]:

@@ -194,6 +194,16 @@ def test_summary_is_short_and_says_what_matters(run):
     assert "boosting" in text
 
 
+def test_the_summary_counts_all_warnings_not_those_that_are_shown():
+    records, story = sample_records.adult()
+    changed = {
+        "warnings": (*(f"file {i}" for i in range(20)), "… and 20 more."),
+        "warning_count": 40,
+    }
+    lines = summary_lines(records, msgspec.structs.replace(story, **changed))
+    assert any("file 0 (and 39 more)" in line for line in lines)
+
+
 def test_summary_json_is_json_with_intervals(run):
     records, story, *_ = run
     summary = json.loads(json.dumps(summary_json(records, story)))

@@ -175,6 +175,21 @@ def test_what_decides_between_series_and_pictures(tmp_path):
     assert read((uneven, y)).table["series"].lengths.tolist() == [4, 9, 2, 4, 5, 6]
 
 
+def test_arrays_whose_axes_look_turned_round_are_told_of(tmp_path):
+    y = np.arange(6) % 2
+    signed = np.random.default_rng(0).normal(size=(6, 24, 6))
+    np.savez(tmp_path / "a.npz", X=signed, y=y)
+    for source in ((signed, y), tmp_path / "a.npz"):
+        (problem,) = read(source).problems
+        assert "24 channels of 6 steps" in problem.reason
+        assert "transpose(0, 2, 1)" in problem.reason
+    assert read((signed, y), kinds={"series": "series"}).problems == ()
+    assert read((signed.transpose(0, 2, 1), y)).problems == ()
+    for wide in (np.zeros((6, 120, 3)), -np.ones((6, 120, 3))):
+        with pytest.raises(DataError, match="transpose"):
+            read((wide, y))
+
+
 def long_table():
     rows = [
         (name, time, 10 * place + time, -time if time else None, place % 2, "ab"[place % 2])

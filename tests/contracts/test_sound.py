@@ -253,6 +253,26 @@ def texts(root, count=12):
     return root
 
 
+@pytest.mark.parametrize("ending", [".wav", ".png"])
+def test_a_folder_of_two_kinds_says_so(tmp_path, ending):
+    for i in range(20):
+        folder = tmp_path / "mixed" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.txt").write_text(f"words {i}")
+        if ending == ".wav":
+            write(folder / f"{i}.wav", tone("low", i))
+        else:
+            Image.new("L", (8, 8), i).save(folder / f"{i}.png")
+    many = "sounds" if ending == ".wav" else "pictures"
+    with pytest.raises(DataError, match=f"({many} and texts|texts and {many}), such as a/"):
+        read(tmp_path / "mixed")
+    (tmp_path / "flat").mkdir()  # to predict, what the folder holds most of counts
+    write(tmp_path / "flat" / "0.wav", tone("low", 1))
+    (tmp_path / "flat" / "notes.txt").write_text("about it")
+    schema = Schema("classification", (Field("audio", "audio", "input", ""),))
+    assert len(read_rows(tmp_path / "flat", schema)) == 1
+
+
 def test_folders_of_texts_become_a_column_of_texts(tmp_path):
     for split in ("train", "dev"):
         texts(tmp_path / split)

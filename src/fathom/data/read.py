@@ -10,16 +10,18 @@ from pathlib import Path
 
 from fathom.core.errors import DataError, nearest
 from fathom.core.progress import Progress, Silent
+from fathom.core.ragged import Ragged
 from fathom.core.schema import Kind, Schema, SeriesReading
 from fathom.data.file_columns import MEDIA, absolute_paths
 from fathom.data.formats import FORMATS, Format, datasets, folders, foreign, memory, shards
 from fathom.data.formats.columns import keep_signs
 from fathom.data.joining import demand, join
 from fathom.data.long_series import fold
-from fathom.data.raw import Raw, Signs
+from fathom.data.raw import Problem, Raw, Signs
 from fathom.data.series_columns import settle
 
 BUILTIN = ("digits", "wine", "breast-cancer", "diabetes")
+ARRAYS = ("", ".npz", ".npy")  # endings of what holds arrays; objects in memory have none
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -68,6 +70,8 @@ def read(
     targets = (target,) if isinstance(target, str) else tuple(target or ())
     asked = Series(kinds or {}, series, targets)
     raw = _read_one(source, labelled=True, progress=shown, series=asked)
+    if asked.wanted is None and Path(raw.source).suffix.lower() in ARRAYS:
+        raw = _with_turned(raw)
     if target is not None:
         wanted = [target] if isinstance(target, str) else list(target)
         demand(raw, wanted, "the target" if len(wanted) == 1 else "among the targets")
@@ -80,6 +84,18 @@ def read(
     same = Series(known, raw.series_reading, targets, learned=True)
     other = _read_one(test, labelled=True, progress=shown, signs=raw.signs, series=same)
     return join(raw, other, progress=shown)
+
+
+def _with_turned(raw: Raw) -> Raw:
+    """The data, with a remark where series of an array have more channels than steps."""
+    column = raw.table.columns.get(memory.SERIES)
+    if not isinstance(column, Ragged) or column.values.shape[1] <= column.shape[1]:
+        return raw
+    reason = (
+        f"{column.values.shape[1]:,} channels of {column.shape[1]:,} steps; arrays are read as n × "
+        "channels × time: give X.transpose(0, 2, 1) if time comes before the channels"
+    )
+    return replace(raw, problems=(*raw.problems, Problem("The series", reason)))
 
 
 def read_rows(source: object, schema: Schema, progress: Progress | None = None) -> Raw:

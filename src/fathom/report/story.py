@@ -30,6 +30,7 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     they are empty they are read off the records. `seconds` is the time worked, `stages` how it was
     spent by the process that ended the run, the report apart. `pretrained` says whose weights the
     network began with, and what they may be used under; empty where it began with none.
+    `warning_count` counts all warnings, of which `warnings` shows the first.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     replans: tuple[str, ...] = field(default=())
     stages: dict[str, float] = field(default_factory=dict)
     pretrained: str = ""
+    warning_count: int = 0
     format_version: int = STORY_FORMAT
 
 

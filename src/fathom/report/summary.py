@@ -36,7 +36,8 @@ def _warning_lines(findings: Findings) -> list[str]:
     seen, warnings = findings.seen_before, findings.story.warnings
     texts = [(seen, "")] if seen else []
     if warnings:
-        texts += [(warnings[0], f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else "")]
+        more = (findings.story.warning_count or len(warnings)) - 1
+        texts += [(warnings[0], f" (and {more:,} more)" if more else "")]
     return [
         _labelled("warning", textwrap.shorten(text, _WIDTH, placeholder=" …") + more)
         for text, more in texts

@@ -59,7 +59,7 @@ def read_file(path: Path, *, labelled: bool, progress: Progress, signs: Signs | 
     With `labelled` every file needs a class folder, and unreadable files are left out; without,
     they keep their place and are named in `problems` too.
     """
-    return _read(path, medium_of(path), labelled=labelled, progress=progress)
+    return _read(path, medium_of(path, labelled=labelled), labelled=labelled, progress=progress)
 
 
 def holds_texts(path: Path, schema: Schema) -> bool:
@@ -120,24 +120,26 @@ def _read(path: Path, medium: Medium, *, labelled: bool, progress: Progress) -> 
     return replace(raw, name=name, source=str(path), problems=(*problems, *bad))
 
 
-def medium_of(path: Path) -> Medium:
+def medium_of(path: Path, *, labelled: bool = True) -> Medium:
     """What a file is, or most files of a folder are; pictures where nothing tells.
 
-    Raises DataError where a folder holds pictures and sound, and neither is a stray few.
+    Raises DataError where a folder holds two kinds of files, and neither is a stray few. Texts
+    count where they lie in folders to learn from (`labelled`); beside those they may be notes.
     """
     paths = list(walk(path)) if path.is_dir() else [path]
     found = {
         medium.kind: [p for p in paths if p.suffix.lower() in medium.suffixes]
         for medium in (PICTURES, SOUNDS)
     }
-    fewer, more = sorted((PICTURES, SOUNDS), key=lambda medium: len(found[medium.kind]))
+    texts = [p for p in paths if p.suffix.lower() in TEXTS.suffixes]
+    found[TEXTS.kind] = [p for p in texts if labelled and p.parent != path]
+    *_, fewer, more = sorted(MEDIA, key=lambda medium: len(found[medium.kind]))
     few, many = found[fewer.kind], found[more.kind]
     if len(few) > STRAY * len(many):
         raise DataError(
             f"{path} holds {fewer.many} and {more.many}, such as {_below(few[0], path)} and "
             f"{_below(many[0], path)}: keep one of the two, or name both in the columns of a table."
         )
-    texts = any(p.suffix.lower() in TEXTS.suffixes for p in paths)
     return more if many else TEXTS if texts else PICTURES
 
 

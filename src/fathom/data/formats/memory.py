@@ -305,11 +305,9 @@ def is_series(array: Array) -> bool:
         return False
     if array.shape[2] >= SLENDER * array.shape[1]:
         return True
-    if array.shape[1] == array.shape[2] or bool((array >= 0).all()):
-        return False
     if array.shape[1] >= SLENDER * array.shape[2]:
         raise DataError(_UPRIGHT.format(shape=array.shape, most=array.shape[1]))
-    return True
+    return array.shape[1] != array.shape[2] and not bool((array >= 0).all())
 
 
 def series_of(array: Array) -> Ragged:
