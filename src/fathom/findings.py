@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -213,10 +214,21 @@ def _repeat_command(source: str, plan: str) -> str:
     return f"fathom fit {shlex.quote(plan)}" if source else f"fathom.fit(data, plan={plan!r})"
 
 
+# What the only input is, in words.
+ONE_OF_KIND: Mapping[str, str] = {
+    "image": "a picture",
+    "text": "a text",
+    "audio": "a sound",
+    "series": "a series",
+}
+
+
 def _task_sentence(prepared: Prepared) -> str:
     schema, target = prepared.schema, prepared.schema.target.name
     count = len(schema.inputs)
-    inputs = "a picture" if count == 1 and schema.of_kind("image") else f"{count} columns"
+    inputs = (
+        ONE_OF_KIND.get(schema.inputs[0].kind, "one column") if count == 1 else f"{count} columns"
+    )
     if schema.task == "regression":
         return f"Predict the number {target!r} from {inputs}."
     if schema.task == "multilabel":

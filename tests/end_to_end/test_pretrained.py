@@ -26,6 +26,7 @@ from fathom.planning.request import make_request
 from fathom.planning.resolve import Resolving, resolve
 from fathom.planning.rivals import NO_RIVALS
 from fathom.planning.trials import Search
+from fathom.report import words
 from fathom.training import transfer
 from fathom.training.log import TrainingLog
 from pretrained_models import save_bert, save_listener, save_vit
@@ -239,8 +240,10 @@ def test_the_gain_over_a_network_from_scratch_is_measured(photographs, tmp_path)
     assert gain.status == "measured"
     assert gain.interval[0] <= gain.value <= gain.interval[1]
     assert (again.folder / "scratch" / "log.jsonl").exists()
-    without = next(r for r in done.evidence if r.id == "gain.from_scratch.accuracy")
-    assert without.status == "not_applicable"
+    without = [r for r in done.evidence if r.id.startswith("gain.from_scratch")]
+    assert [(r.id, r.status) for r in without] == [("gain.from_scratch", "not_applicable")]
+    assert words.record_title(without[0]) == "The gain of a pretrained start"
+    assert words.record_title(gain) == "Accuracy beside a network from scratch"
 
 
 def test_a_search_begins_with_the_start_that_is_named(reviews, tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fathom.core.errors import DataError
 from fathom.core.prediction import Array
+from fathom.core.quantities import percent_digits
 from fathom.core.ragged import Ragged
 from fathom.core.schema import SeriesStatistics
 from fathom.data.number_lists import cell_of, parsed
@@ -128,7 +129,7 @@ def told_series(statistics: SeriesStatistics) -> str:
     if statistics.cut:
         told.append(
             f"series longer than {statistics.length * statistics.every:,} steps "
-            f"({100 * statistics.cut:.2g} % of the training rows) are cut there"
+            f"({percent_digits(statistics.cut)} % of the training rows) are cut there"
         )
     return "; ".join(told)
 

@@ -18,6 +18,7 @@ from fathom.core.mel import LogMel, bands_of
 from fathom.core.memory import machine_memory
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
+from fathom.core.quantities import percent_digits
 from fathom.core.ragged import Ragged
 from fathom.core.schema import AudioStatistics
 from fathom.data.parallel import in_order
@@ -72,13 +73,13 @@ def told_sounds(statistics: AudioStatistics) -> str:
     s = statistics
     told = f"{s.rate:,} samples a second"
     if s.resampled:
-        told += f" (of {100 * s.resampled:.2g} % of the training rows resampled)"
-    told += f", typically {s.typical / s.rate:.2g} seconds"
+        told += f" (of {percent_digits(s.resampled)} % of the training rows resampled)"
+    told += f", typically {s.typical / s.rate:.3g} seconds"
     if not s.cut:
         return told
     return (
-        f"{told}; sounds longer than {s.length / s.rate:.2g} seconds ({100 * s.cut:.2g} % of the "
-        "training rows) are cut there"
+        f"{told}; sounds longer than {s.length / s.rate:.3g} seconds ({percent_digits(s.cut)} % of "
+        "the training rows) are cut there"
     )
 
 

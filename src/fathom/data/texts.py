@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from fathom.core.blocks import FIRST_TOKEN, PADDING_TOKEN, START_TOKEN, UNKNOWN_TOKEN
 from fathom.core.prediction import Array
+from fathom.core.quantities import percent_digits
 from fathom.core.ragged import Ragged
 from fathom.core.schema import TextStatistics
 from fathom.data import cells
@@ -126,7 +127,7 @@ def told_cut(statistics: TextStatistics) -> str:
     if not statistics.cut:
         return ""
     return (
-        f"texts longer than {statistics.length} tokens ({100 * statistics.cut:.2g} % of the "
+        f"texts longer than {statistics.length} tokens ({percent_digits(statistics.cut)} % of the "
         "training rows) are cut there"
     )
 

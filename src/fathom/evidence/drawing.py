@@ -65,6 +65,16 @@ def envelope(samples: Array) -> str:
     return _png(canvas)
 
 
+def spectrogram(energies: Array) -> str:
+    """Energies (moments, bands), time to the right and pitch upwards, as a PNG data URI."""
+    values = np.asarray(energies, dtype=np.float64).T[::-1]
+    low, high = np.quantile(values, (0.02, 0.995))
+    loud = np.clip((values - low) / max(high - low, 1e-9), 0.0, 1.0)[..., None]
+    shades = np.array(PAPER) * (1 - loud) + np.array(INK) * loud
+    picture = Image.fromarray(np.rint(shades).astype(np.uint8))
+    return _png(picture.resize(SIZE, Image.Resampling.NEAREST))
+
+
 DRAWINGS: dict[Kind, Callable[[Array], str]] = {
     "image": data_uri,
     "series": line_drawing,

@@ -189,7 +189,10 @@ def _also(asking: Asking, fall: Estimate | None) -> str:
     if fall is None:
         return ""
     rival = title(asking.subject.best_baseline)
-    return f"; that of {rival} changes by {_short(asking.metric, fall)}"
+    change = _short(asking.metric, fall)
+    if change[0] not in "+-":
+        return f"; that of {rival} stays the same"
+    return f"; that of {rival} {'rises' if change[0] == '+' else 'falls'} by {change[1:]}"
 
 
 def _amount(metric: Metric, fall: Estimate, signed: bool = False) -> str:

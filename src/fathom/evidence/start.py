@@ -20,16 +20,19 @@ def _seconds(subject: Subject) -> float:
     return model_seconds(subject, NETWORK) + model_seconds(subject, SCRATCH)
 
 
-@evidence("start", GROUP, (f"{ID}.{{metric}}",), _seconds)
+@evidence("start", GROUP, (ID,), _seconds)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
-    """`gain.from_scratch.METRIC`: the network less one that began with nothing, on test data."""
+    """`gain.from_scratch.METRIC`: the network less one that began with nothing, on test data.
+
+    `gain.from_scratch` alone says why there is none.
+    """
     metrics = metrics_of(subject.task.name)
     if subject.scratch is None:
         reason = (
             "The network was not trained beside one from scratch: that is done where a pretrained "
             "one was chosen under a budget."
         )
-        return [not_applicable(f"{ID}.{metric.name}", GROUP, reason) for metric in metrics]
+        return [not_applicable(ID, GROUP, reason)]
     targets = subject.targets("test")
     return [
         not_applicable(f"{ID}.{metric.name}", GROUP, reason)

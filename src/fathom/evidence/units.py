@@ -14,6 +14,7 @@ from fathom.core.blocks import CATEGORIES, NUMBERS
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.evidence.instruments import Call, is_activation, traced
+from fathom.evidence.reading import Reading, under_filter
 from fathom.evidence.subject import Subject
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
@@ -204,7 +205,13 @@ def _place(layer: Any, position: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def term_names(
-    subject: Subject, network: Any, example: Examples, call: Call, unit: Unit
+    subject: Subject,
+    network: Any,
+    example: Examples,
+    call: Call,
+    unit: Unit,
+    *,
+    reading: Reading | None = None,
 ) -> dict[int, str]:
     """The largest terms of a unit's sum, the largest first, each with a name for its input."""
     largest = [int(k) for k in np.argsort(-np.abs(unit.terms), kind="stable")[:TERMS]]
@@ -216,20 +223,15 @@ def term_names(
             for k in largest
         }
     if unit.kind == "filter":
-        return {k: _under_filter(tuple(layer.weight.shape[1:]), k) for k in largest}
+        return {
+            k: under_filter(reading or Reading(call.name), tuple(layer.weight.shape[1:]), k)
+            for k in largest
+        }
     columns = _columns_of_features(subject, network, example, call, unit)
     return {
         k: f"{columns[k]} (feature {k + 1})" if k in columns else f"feature {k + 1}"
         for k in largest
     }
-
-
-def _under_filter(shape: tuple[int, ...], term: int) -> str:
-    channel, *places = (int(i) + 1 for i in np.unravel_index(term, shape))
-    if len(places) == 1:
-        return f"step {places[0]} under the filter, number {channel}"
-    called = f", channel {channel}" if shape[0] > 1 else ""
-    return f"row {places[0]}, column {places[1]} under the filter{called}"
 
 
 def _columns_of_features(

@@ -16,14 +16,16 @@ from fathom.core.batch import Batch
 from fathom.core.blocks import TextBlock
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
+from fathom.core.mel import HOP_SECONDS, WINDOW_SECONDS
 from fathom.core.prediction import ClassPrediction, LabelsPrediction, NumberPrediction, Prediction
 from fathom.core.record import Figure, Record, not_applicable
 from fathom.core.schema import TextStatistics
 from fathom.data.texts import token_texts
 from fathom.evidence import wording
-from fathom.evidence.drawing import picture_of, row_of
+from fathom.evidence.drawing import picture_of, row_of, spectrogram
 from fathom.evidence.instruments import Call, batch_of, copied_network, loss_of, traced
 from fathom.evidence.measure import evidence
+from fathom.evidence.reading import Reading, covered, reading_of
 from fathom.evidence.subject import NETWORK, Subject
 from fathom.evidence.units import WEIGHTED, Unit, pick_unit, term_names, values_after
 from fathom.networks.fronts import TextFront
@@ -57,7 +59,8 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     first.output.retain_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     unit = pick_unit(first)
-    names = term_names(subject, network, example, first, unit)
+    reading = reading_of(subject, network, calls, first)
+    names = term_names(subject, network, example, first, unit, reading=reading)
     learned = one_step(subject, network, batch, float(loss.detach()))
     outputs = calls[-1].output.detach()
     prediction = subject.task.predict(outputs)
@@ -65,11 +68,12 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     steps = [
         _input(subject, example, truth),
         *_tokens(subject, network, example),
-        _sum(unit, names, first, _where(subject, example, unit, first)),
+        *_energies(reading),
+        _sum(unit, names, reading, _where(subject, example, unit, first, reading)),
         _activation(unit, first, calls),
         _answer(subject, outputs, prediction, truth),
         _loss(subject, outputs, prediction, example, float(loss.detach())),
-        _gradient(unit, names),
+        _gradient(unit, names, reading),
         _update(unit, learned),
     ]
     return [
@@ -215,29 +219,43 @@ def _token_names(subject: Subject, example: Examples) -> list[str]:
     return token_texts(field.statistics, np.asarray(example.inputs[name])[0])
 
 
-def _where(subject: Subject, example: Examples, unit: Unit, first: Call) -> str:
+def _energies(reading: Reading) -> list[Step]:
+    """How sound becomes numbers: its energies in bands of pitch, moment after moment."""
+    if reading.energies is None:
+        return []
+    frames, bands = reading.energies.shape
+    return [
+        _step(
+            "The sound becomes bands and moments",
+            f"It is cut into {wording.plural(frames, 'window')} of {1000 * WINDOW_SECONDS:.0f} ms, "
+            f"one every {1000 * HOP_SECONDS:.0f} ms: its moments. Of each the energy in {bands} "
+            "bands of pitch is taken, as a logarithm (log-mel energies; time goes to the right, "
+            "pitch upwards, dark is loud). Standardised band by band, these "
+            f"{frames * bands:,} numbers are what the first layer sees.",
+            image=spectrogram(reading.energies.cpu().numpy()),
+        )
+    ]
+
+
+def _where(subject: Subject, example: Examples, unit: Unit, first: Call, reading: Reading) -> str:
     """Where a filter lies or a unit stands, as part of a sentence; empty where it sees all."""
     if unit.place is None:
         return ""
-    if len(unit.place) == 2 and unit.kind == "filter":
-        row, column = unit.place
-        return f", laid over the picture at row {row + 1}, column {column + 1},"
-    names = _token_names(subject, example)
-    begin = max(0, unit.place[0])
-    length = 1
-    if unit.kind == "filter":
-        layer: Any = first.module
-        length = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1 + min(0, unit.place[0])
+    names, length = _token_names(subject, example), 1
+    layer: Any = first.module
+    if not names and unit.kind == "filter":
+        return f", laid over {covered(reading, layer, unit.place)},"
     if not names:
-        end = begin + length
-        places = f"step {end}" if length == 1 else f"steps {begin + 1} to {end}"
-    else:
-        shown = "".join(names[begin : begin + length]).strip()
-        places = f"the {'token' if length == 1 else 'tokens'} “{shown}”"
+        return f", at step {max(0, unit.place[0]) + 1},"
+    begin = max(0, unit.place[0])
+    if unit.kind == "filter":
+        length = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1 + min(0, unit.place[0])
+    shown = "".join(names[begin : begin + length]).strip()
+    places = f"the {'token' if length == 1 else 'tokens'} “{shown}”"
     return f", laid over {places}," if unit.kind == "filter" else f", at {places},"
 
 
-def _sum(unit: Unit, names: dict[int, str], first: Call, where: str) -> Step:
+def _sum(unit: Unit, names: dict[int, str], reading: Reading, where: str) -> Step:
     terms = unit.terms
     rows = [
         [names[k], *(_exact(v) for v in (unit.values[k], unit.weights[k], terms[k]))] for k in names
@@ -251,9 +269,9 @@ def _sum(unit: Unit, names: dict[int, str], first: Call, where: str) -> Step:
     what = f" for its {unit.gate}" if unit.gate else ""
     return _step(
         f"A {unit.kind} of the first layer adds up",
-        f"The first layer that weighs its inputs ({first.name}) has {unit.width:,} {unit.kind}s. "
-        f"{unit.kind.capitalize()} {unit.index + 1}{where} multiplies each input by a weight that "
-        f"it has learned and adds it all up{what}.",
+        f"The first layer that weighs its inputs ({reading.layer}) has {unit.width:,} "
+        f"{unit.kind}s. {unit.kind.capitalize()} {unit.index + 1}{where} multiplies each input by "
+        f"a weight that it has learned and adds it all up{what}.",
         columns=["input", "value", "weight", "value x weight"],
         rows=rows,
         formula="sum = x1 w1 + x2 w2 + ... + bias",
@@ -370,7 +388,7 @@ def _label_loss(prediction: LabelsPrediction, example: Examples, loss: float) ->
     )
 
 
-def _gradient(unit: Unit, names: dict[int, str]) -> Step:
+def _gradient(unit: Unit, names: dict[int, str], reading: Reading) -> Step:
     name, k = next(iter(names.values())), next(iter(names))
     gradient = _exact(unit.gradient)
     text = (
@@ -383,11 +401,13 @@ def _gradient(unit: Unit, names: dict[int, str]) -> Step:
         text += f"with its weight for {name} therefore by that times the input."
         formula = f"{_exact(unit.slope)} x {_exact(unit.values[k])} = {gradient}"
     else:
-        picture = unit.place is not None and len(unit.place) == 2
-        used = f"is used at every {'place of the picture' if picture else 'step'}, and all of them"
+        flat = unit.place is not None and len(unit.place) == 2
+        heard = reading.energies is not None
+        every = "place of bands and moments" if heard else "place of the picture"
+        used = f"is used at every {every if flat else reading.place}, and all of them"
         its = "its" if unit.slope is not None else "Its"
         text += f"{its} weight for {name} {used} together make {gradient}."
-        places = wording.plural(unit.uses, "place" if picture else "step")
+        places = wording.plural(unit.uses, "place" if flat else reading.place)
         formula = f"sum over {places} = {gradient}"
     return _step("Backpropagation", text, formula=formula)
 

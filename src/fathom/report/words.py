@@ -29,6 +29,7 @@ METRIC_TITLES = {
     "ece_before": "Calibration error before",
 }
 TITLES = METRIC_TITLES | {
+    "from_scratch": "The gain of a pretrained start",
     "flops": "Operations",
     "train_seconds": "Training time",
     "total_seconds": "The whole run",
@@ -136,6 +137,7 @@ def amount(value: float, unit: str) -> str:
     return f"{number(value)} {unit}".strip()
 
 
+SCRATCH = ".from_scratch."  # within the id of a gain over a network that began with nothing
 UNSEEN = ".unseen"  # ends the id of a metric that is repeated without what training has shown
 
 
@@ -172,6 +174,8 @@ def record_interval(record: Record) -> str:
 def record_title(record: Record) -> str:
     """'cost.train_seconds' as 'Train seconds', 'gain.accuracy' as 'Accuracy'."""
     title = metric_title(metric_of(record.id))
+    if SCRATCH in record.id:
+        return f"{title} beside a network from scratch"
     return f"{title} on unseen examples" if record.id.endswith(UNSEEN) else title
 
 

@@ -139,8 +139,9 @@ def _no_data_line(path: Path, number: int, begun: bool) -> str:
             "lines, which begin with @, and the first series."
         )
     return (
-        f"{path} has no line @data, and line {number} stands where a header should be: begin a file "
-        "of series (.ts) with lines such as @classLabel true a b, and put @data before the series."
+        f"{path} has no line @data, and line {number} stands where a header should be: begin a "
+        "file of series (.ts) with lines such as @classLabel true a b, and put @data before the "
+        "series."
     )
 
 
