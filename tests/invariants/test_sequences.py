@@ -148,9 +148,9 @@ def test_what_is_cut_is_a_warning_in_training_and_a_surprise_in_prediction():
     assert said.reason.startswith("10 of 100 training rows are longer than 512 tokens and cut")
     lost = schema.of_kind("text")[0].statistics.lost
     assert 0.5 < lost < 1
-    assert f"about {round(100 * lost)} % of all" in said.reason
+    assert f"about {round(100 * lost)} % of the column" in said.reason
     found = find_surprises(raw.table, schema, encoded)
-    what = "are longer than 512 tokens: what comes after is not seen"
+    what = "are longer than 512 tokens: what comes after is not seen by the network"
     assert found == {("note", what): 10}
 
 

@@ -92,7 +92,7 @@ def _much_cut(schema: Schema, training: int) -> Iterator[Problem]:
             yield Problem(
                 f"Column {field.name!r}",
                 f"{rows:,} of {training:,} training rows are longer than {limit_of(field)} and cut "
-                f"there: about {lost} % of all that they hold is not seen",
+                f"there: about {lost} % of the column is not seen by the network",
             )
 
 

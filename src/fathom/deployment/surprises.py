@@ -36,7 +36,7 @@ def find_surprises(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
 def _cut(table: Table, schema: Schema, encoded: Encoded) -> Surprises:
     found: Surprises = Counter()
     for field in schema.of_kind("text", "audio", "series"):
-        what = f"are longer than {limit_of(field)}: what comes after is not seen"
+        what = f"are longer than {limit_of(field)}: what comes after is not seen by the network"
         found[field.name, what] = len(cut_rows(table, field, encoded))
     return +found
 
