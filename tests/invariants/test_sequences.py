@@ -121,7 +121,7 @@ def test_long_texts_are_cut_and_it_is_said():
     statistics = learn_texts(column)
     codes = encode_texts(column, statistics)
     assert codes.lengths.max() == statistics.length <= 512
-    assert "2 %" in told_cut(statistics)
+    assert "2.0 %" in told_cut(statistics)
     assert told_cut(learn_texts(pd.Series(["short one", "short two"]))) == ""
 
 
