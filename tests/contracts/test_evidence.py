@@ -34,7 +34,7 @@ FIGURES = {
     "examples": {"items"},
     "depth": {"stages", "values", "low", "high", "breaks", "whole", "y_label", "percent"},
     "attention": {"items"},
-    "channels": {"items"},
+    "channels": {"items", "caption"},
     "heatmap": {"labels", "values", "unit"},
 }
 # Subjects of which a kind of evidence has something to say; the others' is said of digits.

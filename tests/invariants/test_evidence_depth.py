@@ -109,7 +109,9 @@ def test_each_stage_has_a_score_with_its_interval(name: str) -> None:
     subject.on_test_access = readings.append
     records = depth_of(subject)
     figure = records["features.probe"].figure
-    assert figure is not None
+    if figure is None:  # one point is no curve
+        assert name == "texts-bag"
+        return
     # Pooling after the steps of a text says nothing that they did not say, pooled.
     stages = looked_at(subject.model.network)
     assert figure.data["stages"] == [n for n, stage in stages if not isinstance(stage, PoolSteps)]

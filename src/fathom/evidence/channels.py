@@ -1,5 +1,7 @@
 """What do channels of a convnet see? The patches that excite them most, and images made for them.
 
+Pictures are here; sound and series in `channels_sequences`, texts in `channels_texts`.
+
 Feature visualization by optimisation: Olah, Mordvintsev and Schubert 2017
 (doi:10.23915/distill.00007), with small shifts and decay alone to keep images simple.
 """
@@ -7,6 +9,7 @@ Feature visualization by optimisation: Olah, Mordvintsev and Schubert 2017
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +17,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fathom.core.blocks import AudioBlock, ImageBlock, TextBlock
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.randomness import torch_generator
 from fathom.core.record import Figure, Record, not_applicable
 from fathom.data.data_uri import data_uri
-from fathom.evidence import wording
+from fathom.evidence import channels_sequences, channels_texts, wording
 from fathom.evidence.instruments import copied_network
 from fathom.evidence.measure import evidence
+from fathom.evidence.stages import Encoder, encoders
 from fathom.evidence.subject import NETWORK, Subject
 from fathom.inference.model import batch_size
+from fathom.networks.audio_convnet import Stem
+from fathom.networks.series_convnet import Front
+from fathom.networks.text_convnet import RunsFront
 
 EXAMPLES = 500
 STAGES, CHANNELS, PATCHES = 4, 4, 4  # shown
@@ -75,36 +83,85 @@ def _seconds(subject: Subject) -> float:
     each = subject.prediction_seconds(NETWORK, "validation", kept=False)
     each /= max(subject.size("validation"), 1)
     # Some passes of optimising go through all stages, others through a few; each goes back too.
-    passes = EXAMPLES + 3 * STAGES * CHANNELS * ROUNDS / 2
+    passes = min(EXAMPLES, subject.size("validation")) + 3 * STAGES * CHANNELS * ROUNDS / 2
     return 0.5 + 2 * passes * each
 
 
 @evidence("channels", GROUP, (ID,), _seconds, weight=0.5)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
-    """`features.channels`: of some stages, the patches and images that excite channels most."""
+    """`features.channels`: of some stages, what excites channels most, and what was made for it."""
     reason = _impossible(subject)
     if reason:
         return [not_applicable(ID, GROUP, reason)]
     limit = subject.sample_size("channels", EXAMPLES)
     examples = subject.examples("validation").sample(limit, subject.generator("channels"))
     network = copied_network(subject).requires_grad_(False)
-    stages = _chosen(responses(subject, network, examples))
-    if not stages:
-        reason = "No stage of the network gives maps whose places could be found in a picture."
+    seen = [
+        shown
+        for encoder in encoders(network, subject.model.inputs)
+        if (shown := _shown(subject, network, encoder, examples))
+    ]
+    if not seen:
+        reason = "No stage of the network gives maps whose places could be found in its input."
         return [not_applicable(ID, GROUP, reason)]
-    leaky = never_silent(network)
-    items = [_item(subject, leaky, examples, stage) for stage in stages]
-    return [_record(subject, examples, stages, items)]
+    return [_record(subject, examples, seen)]
+
+
+@dataclass
+class Shown:
+    """What is shown of a field: its stages, their items of the figure, and what it is made of."""
+
+    prefix: str
+    thing: str
+    stages: Sequence[Any]  # of Responses or Answers
+    items: list[dict[str, Any]]
+
+
+def _shown(subject: Subject, network: Any, encoder: Encoder, examples: Examples) -> Shown | None:
+    """Some channels of an encoder; None where no places of its stages are found in its input."""
+    block = subject.model.inputs.blocks[encoder.field]
+    if isinstance(block, ImageBlock):
+        pictured = _chosen(responses(subject, encoder, examples))
+        leaky = never_silent(encoder)
+        items = [_item(subject, leaky, examples, stage) for stage in pictured]
+        return Shown(encoder.prefix, "picture", pictured, items) if items else None
+    if not _convolves(encoder):
+        return None
+    stages = _chosen(channels_sequences.answers(subject, encoder, examples))
+    if isinstance(block, TextBlock):
+        items = [
+            channels_texts.item(subject, encoder, examples, stage, _alive(stage)[:CHANNELS])
+            for stage in stages
+        ]
+        if channels_texts.linear_in_runs(network):
+            items.insert(0, channels_texts.classes_item(subject, network, encoder, examples))
+        return Shown(encoder.prefix, "text", stages, items)
+    leaky = never_silent(encoder)
+    items = [
+        channels_sequences.item(
+            subject, leaky, examples, stage, _alive(stage)[:CHANNELS], count=PATCHES
+        )
+        for stage in stages
+    ]
+    thing = "sound" if isinstance(block, AudioBlock) else "series"
+    return Shown(encoder.prefix, thing, stages, items)
+
+
+def _convolves(encoder: Encoder) -> bool:
+    """Whether an encoder of a sequence is a convnet: a place of it sees what stands around."""
+    return isinstance(encoder.chain[0], Stem | Front | RunsFront)
 
 
 def _impossible(subject: Subject) -> str:
-    if len(subject.model.inputs.images) != 1 or subject.model.inputs.sequences:
-        return "Only a network of one picture has channels that can be shown in it."
+    found = encoders(subject.model.network, subject.model.inputs)
+    images = subject.model.inputs.images
+    if not any(encoder.field in images or _convolves(encoder) for encoder in found):
+        return "Only a convnet has channels that can be shown in what they see."
     return ""
 
 
-def _picture(subject: Subject) -> str:
-    return next(iter(subject.model.inputs.images))
+def _picture(subject: Subject, network: Any = None) -> str:
+    return getattr(network, "field", None) or next(iter(subject.model.inputs.images))
 
 
 def responses(subject: Subject, network: Any, examples: Examples) -> list[Responses]:
@@ -166,7 +223,7 @@ def _tensors(subject: Subject, examples: Examples) -> dict[str, Tensor]:
     }
 
 
-def _chosen(stages: list[Responses]) -> list[Responses]:
+def _chosen(stages: list[Any]) -> list[Any]:
     """At most STAGES of them, spread evenly from the first to the last."""
     if len(stages) <= STAGES:
         return stages
@@ -174,7 +231,7 @@ def _chosen(stages: list[Responses]) -> list[Responses]:
     return [stages[place] for place in places]
 
 
-def told_apart(stage: Responses) -> Array:
+def told_apart(stage: Any) -> Array:
     """Channels whose largest responses differ most from picture to picture, the most first."""
     spread = stage.largest.std(axis=0) / np.maximum(np.abs(stage.largest).mean(axis=0), 1e-6)
     ordered: Array = np.argsort(-spread, kind="stable")
@@ -183,7 +240,7 @@ def told_apart(stage: Responses) -> Array:
 
 def _item(subject: Subject, network: Any, examples: Examples, stage: Responses) -> dict[str, Any]:
     channels = _alive(stage)[:CHANNELS]
-    pictures = examples.inputs[_picture(subject)]
+    pictures = examples.inputs[_picture(subject, network)]
     first = np.asarray(pictures[:1])
     size = (int(first.shape[2]), int(first.shape[3]))
     field = receptive_field(subject, network, examples, stage)
@@ -192,7 +249,7 @@ def _item(subject: Subject, network: Any, examples: Examples, stage: Responses) 
     shift = min(SHIFT, *((side.stop - side.start) // 6 for side in middle))
     images = optimised(subject, network, examples, stage.name, channels, most=shift)
     return {
-        "stage": stage.name,
+        "stage": getattr(network, "prefix", "") + stage.name,
         "note": _sees(field, size),
         "channels": [
             {
@@ -208,7 +265,7 @@ def _item(subject: Subject, network: Any, examples: Examples, stage: Responses) 
     }
 
 
-def _alive(stage: Responses) -> Array:
+def _alive(stage: Any) -> Array:
     """The channels that respond to some pictures more than to others, the most telling first."""
     ordered = told_apart(stage)
     alive: Array = ordered[np.ptp(stage.largest, axis=0)[ordered] > 0]
@@ -244,8 +301,8 @@ def receptive_field(subject: Subject, network: Any, examples: Examples, stage: R
     `network` is one that is `never_silent`: a silent rectifier would hide pixels.
     """
     inputs = _tensors(subject, examples.take(np.arange(min(8, len(examples)))))
-    pixels = inputs[_picture(subject)].float().requires_grad_(True)
-    maps = _until(network, stage.name, {**inputs, _picture(subject): pixels})
+    pixels = inputs[_picture(subject, network)].float().requires_grad_(True)
+    maps = _until(network, stage.name, {**inputs, _picture(subject, network): pixels})
     height, width = stage.size
     reached = maps[:, :, height // 2, width // 2].abs().sum()
     reached.backward()  # type: ignore[no-untyped-call]
@@ -283,7 +340,7 @@ def optimised(
     Gradient ascent from faint noise about the mean picture, in units of the pixels' deviation;
     every round the picture is shifted by at most `most` pixels and pulled back towards the mean.
     """
-    block: Any = subject.model.inputs.blocks[_picture(subject)]
+    block: Any = subject.model.inputs.blocks[_picture(subject, network)]
     device, count = subject.model.device, len(channels)
     mean, std = (
         torch.tensor(part, dtype=torch.float32, device=device)[:, None, None].clamp_min(least)
@@ -299,7 +356,7 @@ def optimised(
         shift = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
         pixels = torch.roll(mean + std * z, shift, dims=(2, 3))
         with _autocast(subject):
-            maps = _until(network, name, {**others, _picture(subject): pixels}).float()
+            maps = _until(network, name, {**others, _picture(subject, network): pixels}).float()
         middle = maps[rows, wanted, maps.shape[2] // 2, maps.shape[3] // 2]
         optimizer.zero_grad()
         (-middle.sum()).backward()  # type: ignore[no-untyped-call]
@@ -312,8 +369,8 @@ def optimised(
     return pictures
 
 
-def of_one_class(stage: Responses, targets: Array) -> float:
-    """The share of the commonest class among the TOP pictures of a channel, mean over channels."""
+def of_one_class(stage: Any, targets: Array) -> float:
+    """The share of the commonest class among the TOP examples of a channel, mean over channels."""
     shares = []
     for channel in _alive(stage):
         top = targets[np.argsort(-stage.largest[:, channel], kind="stable")[:TOP]]
@@ -321,37 +378,86 @@ def of_one_class(stage: Responses, targets: Array) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def _record(
-    subject: Subject, examples: Examples, stages: list[Responses], items: list[dict[str, Any]]
-) -> Record:
-    sentence = (
-        f"Channels of {wording.plural(len(stages), 'stage')}, each with an image that was made to "
-        "excite it and the patches of real pictures that do so most"
-    )
+def _record(subject: Subject, examples: Examples, seen: list[Shown]) -> Record:
+    items = [item for shown in seen for item in shown.items]
     value: float = float(sum(len(item["channels"]) for item in items))
     unit = "channels"
+    sentence = " ".join(_what(shown) for shown in seen)
     if subject.task.output.form == "classes" and len(examples) > TOP:
         assert examples.targets is not None
-        shares = [of_one_class(stage, examples.targets) for stage in stages]
-        value, unit = shares[-1], "share"
+        told = [_classes(shown, examples.targets) for shown in seen]
+        value, unit = told[-1][1], "share"
         chance = np.unique(examples.targets, return_counts=True)[1].max() / len(examples)
         sentence += (
-            f". Of the {TOP} pictures that excite a channel most, {wording.percent(shares[0])} are "
-            f"of one class in {stages[0].name}, on average over its channels, and "
-            f"{wording.percent(shares[-1])} in {stages[-1].name} (the largest class is "
-            f"{wording.percent(float(chance))} of all)"
+            f" {' '.join(text for text, _ in told)} The largest class is "
+            f"{wording.percent(float(chance))} of all."
         )
     return Record(
         ID,
         GROUP,
-        sentence=sentence + ".",
+        sentence=sentence,
         value=value,
         unit=unit,
         n=len(examples),
         split="validation",
         method=(
-            "largest response of each channel to each picture; images by gradient ascent with "
-            f"small shifts and decay, {ROUNDS} rounds; channels that differ most between pictures"
+            "largest response of each channel to each example"
+            f"{'' if all(shown.thing == 'text' for shown in seen) else MADE}; channels that differ "
+            "most between examples"
         ),
-        figure=Figure("channels", {"items": items}),
+        figure=Figure(
+            "channels",
+            {"items": items, "caption": " ".join(dict.fromkeys(CAPTIONS[s.thing] for s in seen))},
+        ),
     )
+
+
+MADE = "; what is made by gradient ascent from noise, with small shifts and decay"
+CAPTIONS = {
+    "picture": (
+        "What excites some channels, from the first stages to the last. On the left of each row an "
+        "image that was made for the channel, from noise; beside it the patches of validation "
+        "pictures that excite it most."
+    ),
+    "sound": (
+        "What excites some channels of the sound network. On the left of each row a piece of "
+        "spectrogram that was made for the channel, from noise; beside it the pieces of validation "
+        "sounds that excite it most: time from left to right, low pitch below, loud is bright."
+    ),
+    "series": (
+        "What excites some channels of the series network. On the left of each row a wave that was "
+        "made for the channel, from noise; beside it the stretches of validation series that "
+        "excite it most."
+    ),
+    "text": (
+        "Which words excite some channels of the text network most, in validation texts. Nothing "
+        "is made for them: words cannot be changed little by little."
+    ),
+}
+
+
+def _what(shown: Shown) -> str:
+    """What the figure shows of a field."""
+    count = wording.plural(len(shown.stages), "stage")
+    of = f" of {shown.prefix.removesuffix(': ')!r}" if shown.prefix else ""
+    what = {
+        "picture": "an image made to excite it and the patches of real pictures that do so most",
+        "sound": "a spectrogram made to excite it and the pieces of real sounds that do so most",
+        "series": "a wave made to excite it and the stretches of real series that do so most",
+        "text": "the words that excite it most",
+    }[shown.thing]
+    return f"Channels of {count}{of}, each with {what}."
+
+
+def _classes(shown: Shown, targets: Array) -> tuple[str, float]:
+    """How much what excites a channel is of one class, and the figure of the last stage."""
+    first, last = (of_one_class(shown.stages[place], targets) for place in (0, -1))
+    names = [shown.prefix + shown.stages[place].name for place in (0, -1)]
+    things = shown.thing if shown.thing == "series" else f"{shown.thing}s"
+    text = (
+        f"Of the {TOP} {things} that excite a channel most, {wording.percent(first)} are of one "
+        f"class in {names[0]}, on average over its channels"
+    )
+    if len(shown.stages) > 1:
+        text += f", and {wording.percent(last)} in {names[1]}"
+    return f"{text}.", last

@@ -182,7 +182,9 @@ def _probe_record(subject: Subject, metric: Metric, probed: Probed, learned: int
             f"that only pool are left out; {end.method}"
         ),
         higher_is_better=metric.higher_is_better,
-        figure=Figure(
+        figure=None
+        if len(scores) == 1
+        else Figure(
             "depth",
             {
                 "stages": list(scores),
@@ -310,7 +312,7 @@ def _lost(subject: Subject, metric: Metric, probed: Probed) -> str:
         return ""
     last = best == probed.last
     return (
-        f" But a linear model of {best} is better than the whole network by "
+        f" A linear model of {best} is better than the whole network by "
         f"{metric.write(ahead.value, signed=True)} ({metric.between(ahead, signed=True)}): "
         f"{'the head loses' if last else 'the layers above lose'} what that stage knows. The "
         f"{'head is' if last else 'layers above, the head among them, are'} undertrained, or the "

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from fathom.core.blocks import InputSpec
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.ragged import work_of
@@ -42,6 +43,46 @@ def chains_of(network: Any) -> list[list[tuple[str, Any]]]:
         for field, chain in fields.items()
     ]
     return [*chains, _spread(stages, MOST_STAGES)]
+
+
+class Encoder(nn.Module):
+    """The stages before the head that see one field, of a network or of a part of a mixed one.
+
+    `prefix` is written before their names where there are several fields.
+    """
+
+    def __init__(self, field: str, stages: list[tuple[str, Any]], prefix: str = "") -> None:
+        super().__init__()
+        self.field, self.prefix = field, prefix
+        self.names = [name for name, _ in stages]
+        self.chain = nn.ModuleList(module for _, module in stages)
+
+    def stages(self) -> list[tuple[str, Any]]:
+        """The named stages in order of computation."""
+        return list(zip(self.names, self.chain, strict=True))
+
+    def forward(self, inputs: Any) -> Any:
+        """What the last stage says of a batch of the field, or of inputs that hold it."""
+        return self.until(self.names[-1], inputs)
+
+    def until(self, name: str, inputs: Any) -> Any:
+        """What a stage says; those behind it are not computed."""
+        flow = inputs if isinstance(inputs, dict) else {self.field: inputs}
+        for stage, module in self.stages():
+            flow = module(flow)
+            if stage == name:
+                break
+        return flow
+
+
+def encoders(network: Any, inputs: InputSpec) -> list[Encoder]:
+    """The encoder of each field that has one to itself: pictures, text, sound and series."""
+    stages = network.stages()[:-1]
+    fields = [name for name in inputs.blocks if name not in inputs.scalars]
+    if stages and isinstance(stages[0][1], Fields):
+        chains = stages[0][1].chains()
+        return [Encoder(field, chains[field], f"{field}: ") for field in fields]
+    return [Encoder(fields[0], stages)] if len(inputs.blocks) == len(fields) == 1 else []
 
 
 def looked_at(network: Any) -> list[tuple[str, Any]]:

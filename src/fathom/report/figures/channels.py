@@ -10,19 +10,14 @@ from msgspec import Struct
 from fathom.report.figures.drawing import FIGURES, Drawing
 from fathom.report.templating import render
 
-CAPTION = (
-    "What excites some channels, from the first stages to the last. On the left of each row an "
-    "image that was made for the channel, from noise; beside it the patches of validation pictures "
-    "that excite it most."
-)
-
 
 class Channel(Struct):
-    """Its image and its patches as data URIs."""
+    """What was made for it and its patches as data URIs; of texts, the words that excite it."""
 
     name: str
-    image: str
-    patches: list[str]
+    image: str = ""
+    patches: list[str] = []
+    words: list[str] = []
 
 
 class Stage(Struct):
@@ -31,16 +26,18 @@ class Stage(Struct):
     stage: str
     channels: list[Channel]
     note: str = ""
+    wide: bool = False  # its pictures are drawings of lines, which need room
 
 
 class Channels(Struct):
     """Stages in the order of computation."""
 
     items: list[Stage]
+    caption: str = ""
 
 
 @FIGURES.register("channels")
 def draw(data: dict[str, Any]) -> Drawing:
     """A block for each stage, a row of pictures for each channel."""
-    items = msgspec.convert(data, Channels).items
-    return Drawing(render("channels.html", items=items), CAPTION, wide=True)
+    channels = msgspec.convert(data, Channels)
+    return Drawing(render("channels.html", items=channels.items), channels.caption, wide=True)

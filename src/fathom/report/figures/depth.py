@@ -60,12 +60,17 @@ def _paint(axes: Any, depth: Depth) -> None:
     axes.autoscale_view()
     plot.number_axis(axes.yaxis, most=5)
     many = len(depth.stages) > _MOST_LEVEL
-    longest = _LONGEST if not depth.breaks else 2 * _LONGEST
-    names = [words.shorten(name, longest) for name in depth.stages]
+    names = [_short(name, fields=bool(depth.breaks)) for name in depth.stages]
     slant = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(list(places), names, **slant)
     plot.label_axes(axes, "", f"{depth.y_label}{', %' if depth.percent else ''}")
     plot.name_ends(axes, ends)
+
+
+def _short(name: str, *, fields: bool) -> str:
+    """A stage's name as the axis has room for it; of 'field: stage' the field gives way."""
+    field, colon, stage = name.rpartition(": ") if fields else ("", "", name)
+    return f"{words.shorten(field, _LONGEST - 4)}{colon}{words.shorten(stage, _LONGEST)}"
 
 
 def _caption(depth: Depth) -> str:
