@@ -136,11 +136,17 @@ def work(job: Job, progress: Progress) -> Run:
 def _fit_rivals(job: Job, prepared: Prepared, progress: Progress) -> Rivals:
     known = job.request.plan.baselines if job.request.plan else {}
     task = build_task(prepared.schema.task, prepared.output)
-    budget = job.budget
-    if job.request.steps is not None:  # then no clock ends the run, so that reading takes nothing
+    budget, untimed = job.budget, job.request.steps is not None
+    if untimed:  # no clock ends the run, so that what reading took is not missing here
         budget = Budget(budget.seconds, clock=budget.clock)
     return fit_rivals(
-        prepared, task, seed=job.request.seed, budget=budget, limits=known, progress=progress
+        prepared,
+        task,
+        seed=job.request.seed,
+        budget=budget,
+        limits=known,
+        progress=progress,
+        guaranteed=untimed,
     )
 
 

@@ -144,7 +144,7 @@ def test_rows_of_a_method_that_draws_none_are_a_mistake_of_the_plan():
         Recipe((Member(),), rows=-1)
 
 
-def rivals(limits, seconds=1e9, least=0.0):
+def rivals(limits, budget=None, guaranteed=False):
     data = examples(300)
     parts = {"train": slice(0, 150), "validation": slice(150, 220), "calibration": slice(220, 300)}
     prepared = SimpleNamespace(
@@ -152,8 +152,8 @@ def rivals(limits, seconds=1e9, least=0.0):
     )
     progress = Silent()
     task = build_task("classification", OutputSpec("classes", LABELS))
-    options = {"seed": 0, "budget": Budget(seconds), "limits": limits, "progress": progress}
-    return fit_rivals(prepared, task, **options), progress.sentences
+    options = {"seed": 0, "limits": limits, "progress": progress, "guaranteed": guaranteed}
+    return fit_rivals(prepared, task, budget=budget or Budget(1e9), **options), progress.sentences
 
 
 SOME = {"constant": 0, "linear": 3, "boosting": 3, "pictures": 3, "picture_kernel": 1}
@@ -181,6 +181,14 @@ def test_it_is_not_begun_where_a_small_fit_takes_longer_than_its_share(monkeypat
     found, said = rivals({**SOME, "picture_boosting": SHORT})  # a repeat minds no clock
     assert "picture_boosting" in found.fitted
     assert not said
+
+
+@pytest.mark.parametrize("guaranteed", [False, True])
+def test_where_no_clock_ends_the_run_others_take_none_of_its_time(guaranteed):
+    # Every look at the clock costs a second, so that the five before it spend all 20 of the share.
+    found, said = rivals({**SOME, "picture_boosting": None}, Budget(100, clock=Ticks()), guaranteed)
+    assert ("picture_boosting" in found.fitted) == guaranteed
+    assert bool(said) != guaranteed
 
 
 def test_a_small_fit_takes_longer_with_more_classes_and_labels():

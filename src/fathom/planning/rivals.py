@@ -86,11 +86,13 @@ def fit_rivals(
     budget: Budget,
     limits: Mapping[str, Limit],
     progress: Progress,
+    guaranteed: bool = False,
 ) -> Rivals:
     """Fit the baselines that apply to this kind of data; `limits` come from a repeated plan.
 
     One whose smallest fit worth having does not fit into its share is left out, and a sentence says
-    so; a repeat leaves it out too.
+    so; a repeat leaves it out too. `guaranteed` is for runs that no clock ends: there a baseline
+    has its portion of the share even where others took longer than theirs.
     """
     progress.stage("fitting baselines")
     names = [name for name in applicable(prepared.schema) if not _left_out(name, limits)]
@@ -106,6 +108,9 @@ def fit_rivals(
         progress.advance(position, len(names), name)
         before = share.elapsed
         own = share.share(share.remaining * _portion(names[position:]))
+        if guaranteed:
+            whole = share.seconds * _portion([name, *names[:position], *names[position + 1 :]])
+            own = Budget(max(own.seconds, whole), clock=share.clock)
         least = BASELINES[name].least_seconds(prepared.examples["train"], prepared.schema)
         if limits.get(name) is None and own.seconds < least:
             left_out.append(_no_time(name, least, own.seconds))
