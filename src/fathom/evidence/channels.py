@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fathom.core.blocks import AudioBlock, ImageBlock, TextBlock
+from fathom.core.blocks import AudioBlock, ImageBlock, InputSpec, SeriesBlock, TextBlock
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -82,9 +82,24 @@ def _seconds(subject: Subject) -> float:
         return 0.0
     each = subject.prediction_seconds(NETWORK, "validation", kept=False)
     each /= max(subject.size("validation"), 1)
-    # Some passes of optimising go through all stages, others through a few; each goes back too.
-    passes = min(EXAMPLES, subject.size("validation")) + 3 * STAGES * CHANNELS * ROUNDS / 2
+    passes = min(EXAMPLES, subject.size("validation")) + _made(subject.model.inputs)
     return 0.5 + 2 * passes * each
+
+
+def _made(inputs: InputSpec) -> float:
+    """About how many passes of an example it takes to make what is shown; nothing for texts.
+
+    Some go through all stages, others through a few; each goes back too.
+    """
+    if inputs.images:
+        return 3 * STAGES * CHANNELS * ROUNDS / 2
+    blocks = inputs.sequences.values()
+    parts = [
+        channels_sequences.made_share(block)
+        for block in blocks
+        if isinstance(block, AudioBlock | SeriesBlock)
+    ]
+    return max(parts, default=0.0) * 3 * STAGES * CHANNELS * channels_sequences.ROUNDS / 2
 
 
 @evidence("channels", GROUP, (ID,), _seconds, weight=0.5)

@@ -226,6 +226,12 @@ def _blank(block: Any, count: int) -> Tensor:
     return torch.zeros(count, max(1, min(block.typical, MADE_STEPS)), block.channels)
 
 
+def made_share(block: AudioBlock | SeriesBlock) -> float:
+    """How long what is made is, beside a typical example."""
+    longest = MADE_SECONDS * block.rate if isinstance(block, AudioBlock) else MADE_STEPS
+    return min(1.0, longest / max(block.typical, 1))
+
+
 def item(
     subject: Subject,
     encoder: Encoder,

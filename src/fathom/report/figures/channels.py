@@ -1,4 +1,4 @@
-"""Channels: for each stage some channels, the image made for each beside real patches."""
+"""Channels: for each stage some channels, what was made for each beside real patches, or words."""
 
 from __future__ import annotations
 
