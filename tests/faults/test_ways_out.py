@@ -54,7 +54,7 @@ def test_files_of_series_say_what_they_lack(tmp_path, text, words):
 def test_an_empty_column_is_not_to_be_declared(tmp_path):
     path = tmp_path / "empty.csv"
     pd.DataFrame({"body": [None] * 8, "kind": list("abab" * 2)}).to_csv(path, index=False)
-    with pytest.raises(DataError, match=r"Add columns that hold values\.$"):
+    with pytest.raises(DataError, match=r"Add columns that tell more\.$"):
         schema_of(path, "kind")
     with pytest.raises(DataError, match=r"or leave out --drop body\.$"):
         infer_schema(read(str(path), progress=Silent()), target="kind", drop=("body",))

@@ -324,8 +324,9 @@ def _or_use(schema: Schema) -> str:
     """The ways to use a column that is there; none where they are empty."""
     ignored = [f for f in schema.fields if f.role == "ignored"]
     dropped = [f.name for f in ignored if f.reason.startswith(DROPPED)]
-    guessed = [f.name for f in ignored if f.name not in dropped and NOTHING not in f.reason]
+    hopeless = (NOTHING, "a constant")
+    guessed = [f.name for f in ignored if not f.reason.startswith((DROPPED, *hopeless))]
     ways = [f"leave out --drop {shlex.quote(dropped[0])}"] if dropped else []
     if guessed:
         ways.append(f"say what one is, as with --set data.kinds.{guessed[0]}=category")
-    return "".join(f", or {way}" for way in ways) if ways else " that hold values"
+    return "".join(f", or {way}" for way in ways) if ways else " that tell more"
