@@ -314,9 +314,9 @@ def _lost(subject: Subject, metric: Metric, probed: Probed) -> str:
     return (
         f" A linear model of {best} is better than the whole network by "
         f"{metric.write(ahead.value, signed=True)} ({metric.between(ahead, signed=True)}): "
-        f"{'the head loses' if last else 'the layers above lose'} what that stage knows. Perhaps the "
-        f"{'head is' if last else 'layers above, the head among them, are'} undertrained, or the "
-        "run was too short."
+        f"{'the head loses' if last else 'the layers above lose'} what that stage knows. "
+        f"Perhaps the {'head is' if last else 'layers above, the head among them, are'} "
+        "undertrained, or the run was too short."
     )
 
 
