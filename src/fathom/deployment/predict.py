@@ -30,7 +30,7 @@ from fathom.deployment.surprises import Surprises, find_surprises
 
 # Rows that are encoded and predicted at once: so memory does not grow with the data.
 MOST_ROWS, MOST_VALUES = 4096, 2**27
-NO_INPUT = "has no value in any input"
+NO_INPUT = "has a value in none of its inputs"
 
 
 @dataclass(frozen=True)
