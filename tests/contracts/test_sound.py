@@ -258,7 +258,7 @@ def test_a_folder_of_two_kinds_says_so(tmp_path, ending):
     for i in range(20):
         folder = tmp_path / "mixed" / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{i}.txt").write_text(f"words {i}")
+        (folder / f"said {i}.txt").write_text(f"words {i}")
         if ending == ".wav":
             write(folder / f"{i}.wav", tone("low", i))
         else:
@@ -271,6 +271,17 @@ def test_a_folder_of_two_kinds_says_so(tmp_path, ending):
     (tmp_path / "flat" / "notes.txt").write_text("about it")
     schema = Schema("classification", (Field("audio", "audio", "input", ""),))
     assert len(read_rows(tmp_path / "flat", schema)) == 1
+
+
+def test_texts_beside_sounds_of_the_same_name_are_captions(tmp_path):
+    for i in range(20):
+        folder = tmp_path / "ab"[i % 2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{i}.txt").write_text(f"words {i}")
+        write(folder / f"{i}.wav", tone("low", i))
+    raw = read(tmp_path)
+    assert len(raw.table) == 20
+    assert "20 texts were left out" in raw.problems[-1].reason
 
 
 def test_folders_of_texts_become_a_column_of_texts(tmp_path):

@@ -160,21 +160,21 @@ def test_python_on_a_frame_and_on_arrays(tmp_path):
 
 @pytest.mark.slow
 def test_killed_twice_and_resumed_is_bit_for_bit_undisturbed(tmp_path):
-    arguments = ("digits", "--steps", "120", "--set", "save_every=40", "--budget", "6s", *ONE)
+    arguments = ("wine", "--steps", "3000", "--set", "save_every=1000", "--budget", "6s", *ONE)
     undisturbed = start(*arguments, "--out", "calm", cwd=tmp_path)
     assert undisturbed.wait(120) == 0, undisturbed.communicate()
-    for step in (3, 90):  # before the first save, and between two
+    for step in (30, 1500):  # before the first save, and between two
         killed = start(*arguments, "--resume", cwd=tmp_path)
-        wait_for_step(tmp_path / "runs/digits", step, killed)
+        wait_for_step(tmp_path / "runs/wine", step, killed)
         killed.send_signal(signal.SIGKILL)
         killed.wait(30)
-        assert not (tmp_path / "runs/digits/report.html").exists()
+        assert not (tmp_path / "runs/wine/report.html").exists()
     resumed = start(*arguments, "--resume", cwd=tmp_path)
     assert resumed.wait(120) == 0, resumed.communicate()
-    assert not (tmp_path / "runs/digits-2").exists()
-    assert weights(tmp_path / "runs/digits") == weights(tmp_path / "calm/digits")
+    assert not (tmp_path / "runs/wine-2").exists()
+    assert weights(tmp_path / "runs/wine") == weights(tmp_path / "calm/wine")
     steps = [
-        json.loads(line) for line in (tmp_path / "runs/digits/log.jsonl").read_text().splitlines()
+        json.loads(line) for line in (tmp_path / "runs/wine/log.jsonl").read_text().splitlines()
     ]
     logged = [line["step"] for line in steps if line["kind"] == "step"]
     assert logged == sorted(set(logged))

@@ -96,7 +96,7 @@ def test_other_channels_and_empty_series_are_said(run):
     with pytest.raises(DataError, match="have 3 channels, but the model has learned 2 channels"):
         run.predict(np.ones((4, 3, 30)))
     frame = run.predict(np.stack([np.full((2, 30), np.nan), np.ones((2, 30))]))
-    assert "has no value" in frame["problem"][0]
+    assert "a value in none" in frame["problem"][0]
     assert frame["prediction"].isna().tolist() == [True, False]
 
 

@@ -131,7 +131,9 @@ def medium_of(path: Path, *, labelled: bool = True) -> Medium:
         medium.kind: [p for p in paths if p.suffix.lower() in medium.suffixes]
         for medium in (PICTURES, SOUNDS)
     }
+    named = {p.with_suffix("") for medium in (PICTURES, SOUNDS) for p in found[medium.kind]}
     texts = [p for p in paths if p.suffix.lower() in TEXTS.suffixes]
+    texts = [p for p in texts if p.with_suffix("") not in named]  # captions, boxes
     found[TEXTS.kind] = [p for p in texts if labelled and p.parent != path]
     *_, fewer, more = sorted(MEDIA, key=lambda medium: len(found[medium.kind]))
     few, many = found[fewer.kind], found[more.kind]
@@ -186,8 +188,9 @@ def class_files(root: Path, medium: Medium) -> tuple[list[ClassFile], list[Probl
         if extra.is_dir() and extra.name not in taken:
             reason = "was left out: it lies beside the folders of the splits"
             problems.append(Problem(extra.name, reason))
+    files, notes = without_companions(files, medium)
     files, twins = without_twins(files) if medium is PICTURES else (files, [])
-    return files, [*problems, *twins]
+    return files, [*problems, *notes, *twins]
 
 
 def split_folders(root: Path, medium: Medium) -> list[tuple[Path, str]]:
@@ -226,6 +229,22 @@ def _of_classes(
         if label.is_dir():
             for file in walk(label):
                 yield ClassFile(file, label.name, split)
+
+
+def without_companions(
+    files: list[ClassFile], medium: Medium
+) -> tuple[list[ClassFile], list[Problem]]:
+    """Leave out texts that lie beside a picture or sound of the same name: captions, or boxes."""
+    own = {f.path.with_suffix("") for f in files if f.path.suffix.lower() in medium.suffixes}
+    notes = {f for f in files if f.path.suffix.lower() in TEXTS.suffixes}
+    notes = {f for f in notes if f.path.with_suffix("") in own}
+    if medium is TEXTS or not notes:
+        return files, []
+    reason = (
+        f"{len(notes)} texts were left out: each lies beside a {medium.many[:-1]} of the same "
+        "name, as captions and boxes do"
+    )
+    return [f for f in files if f not in notes], [Problem("*.txt", reason)]
 
 
 def without_twins(files: list[ClassFile]) -> tuple[list[ClassFile], list[Problem]]:
