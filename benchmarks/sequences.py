@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "texts": Kind("banking77", 3_080, (0.70, 0.80, 0.85), (30, 45, 60, 90, 120, 180)),
-    "sound": Kind("spoken-digits", 300, (0.90, 0.95, 0.97), (20, 30, 45, 60, 90, 120, 180)),
+    "sound": Kind("spoken-digits", 300, (0.90, 0.95, 0.97), (45, 60, 90, 120, 180)),
 }
 SCRIPTS = {name: f"{name}_sequences.py" for name in ("keras", "skorch")}
 FILE = "sequences.jsonl"
