@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from fathom.core.record import Evidence, Record
 from fathom.evidence import EVIDENCE, Measure, Subject, gather
 
 KINDS = list(EVIDENCE)
+ESSENTIAL = [name for name, kind in EVIDENCE.items() if kind.essential]
+OPTIONAL = [name for name in KINDS if name not in ESSENTIAL]
 SUBJECTS = list(SPECS)
 GROUPS = {"verdict", "performance", "baseline", "gain", "gap", "training", "calibration"}
 GROUPS |= {"anatomy", "features", "fields", "worst", "cost"}
@@ -96,7 +99,7 @@ def test_gathered_evidence_survives_json_with_unique_ids(name: str) -> None:
     assert not [record.id for record in records if record.status == "skipped"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OPTIONAL)
 def test_a_spent_budget_is_said_and_nothing_is_read(kind: str) -> None:
     readings: list[str] = []
     subject = fresh("digits", on_test_access=readings.append)
@@ -108,7 +111,7 @@ def test_a_spent_budget_is_said_and_nothing_is_read(kind: str) -> None:
     assert readings == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OPTIONAL)
 def test_what_would_not_fit_is_skipped_with_both_durations(kind: str) -> None:
     frozen = Budget(1e-4, clock=lambda: 0.0)
     for record in EVIDENCE[kind].measure(fresh(ABOUT.get(kind, "digits")), frozen):
@@ -117,11 +120,19 @@ def test_what_would_not_fit_is_skipped_with_both_durations(kind: str) -> None:
         assert "would take about" in record.reason
 
 
+@pytest.mark.parametrize("kind", ESSENTIAL)
+def test_what_is_essential_may_end_late_but_not_by_much(kind: str) -> None:
+    spent = Budget(1e-9)
+    assert {r.status for r in EVIDENCE[kind].measure(fresh("digits"), spent)} == {"measured"}
+    dear = replace(EVIDENCE[kind], seconds=lambda subject: 60.0)
+    assert {r.status for r in dear.measure(fresh("digits"), spent)} == {"skipped"}
+
+
 def test_skipped_ids_are_ids_that_are_measured_otherwise() -> None:
     measured = {record.id for record in gather(fresh("digits"), Budget(120))}
-    skipped = {record.id for record in gather(fresh("digits"), Budget(1e-9))}
-    assert "verdict" in skipped
-    assert skipped <= measured
+    records = gather(fresh("digits"), Budget(1e-9))
+    assert "skipped" in {record.status for record in records}
+    assert {record.id for record in records} <= measured
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -27,7 +27,7 @@ def _seconds(subject: Subject) -> float:
     return seconds + sum(subject.prediction_seconds(name, "validation") for name in doubtful)
 
 
-@evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=6.0)
+@evidence("comparison", "", ("verdict", "gain.{metric}"), _seconds, weight=6.0, essential=True)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`verdict`, `gain.METRIC`, and `baseline.NAME.METRIC` for every baseline."""
     targets = subject.targets("test")

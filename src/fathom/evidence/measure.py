@@ -14,6 +14,8 @@ from fathom.evidence.subject import Subject
 Run = Callable[[Subject, Budget], list[Record]]
 Estimate = Callable[[Subject], float]
 
+GRACE = 5.0  # seconds; a run that says nothing of its network is worse than one that ends late
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -21,7 +23,7 @@ class Measure:
 
     In an id `{metric}` stands for each metric of the task. `group` is the part of the report,
     empty where an id begins with it; `weight` the share of the evidence's time that it may claim
-    where there is too little for all.
+    where there is too little for all. What is `essential` may end a few seconds late.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Measure:
     run: Run
     seconds: Estimate
     weight: float = 1.0
+    essential: bool = False
 
     def measure(self, subject: Subject, budget: Budget) -> list[Record]:
         """The records; `skipped` ones where the budget is spent or will not suffice."""
@@ -46,14 +49,17 @@ class Measure:
     def _too_little(self, subject: Subject, budget: Budget) -> str:
         """Why there is not time enough, or an empty string where there is."""
         way_out = "Give a larger --budget to have it measured."
+        left = max(0.0, budget.remaining)
+        if self.essential and self.seconds(subject) <= left + GRACE:
+            return ""
         if budget.exhausted:
             return f"The time for evidence was spent before {self.name} was measured. {way_out}"
         needed = self.seconds(subject)
-        if needed <= budget.remaining:
+        if needed <= left:
             return ""
         return (
             f"Measuring {self.name} would take about {format_duration(needed)}, and "
-            f"{format_duration(budget.remaining)} were left for it. {way_out}"
+            f"{format_duration(left)} were left for it. {way_out}"
         )
 
 
@@ -61,11 +67,17 @@ EVIDENCE: Registry[Measure] = Registry("kind of evidence")
 
 
 def evidence(
-    name: str, group: str, ids: tuple[str, ...], seconds: Estimate, weight: float = 1.0
+    name: str,
+    group: str,
+    ids: tuple[str, ...],
+    seconds: Estimate,
+    weight: float = 1.0,
+    *,
+    essential: bool = False,
 ) -> Callable[[Run], Measure]:
     """Decorator that makes a measuring function a Measure; `evidence/__init__` registers it."""
 
     def make(run: Run) -> Measure:
-        return Measure(name, group, ids, run, seconds, weight)
+        return Measure(name, group, ids, run, seconds, weight, essential)
 
     return make

@@ -71,7 +71,9 @@ def model_seconds(subject: Subject, name: str, split: str = "test") -> float:
     return scoring + subject.prediction_seconds(name, split)
 
 
-@evidence("performance", "performance", ("performance.{metric}",), _seconds, weight=3.0)
+@evidence(
+    "performance", "performance", ("performance.{metric}",), _seconds, weight=3.0, essential=True
+)
 def measure(subject: Subject, budget: Budget) -> list[Record]:
     """`performance.METRIC` for each metric of the task; the first carries the figure.
 
