@@ -39,6 +39,8 @@ PASSES = 1.0
 REPORT_SECONDS = 1.5
 # Baselines, audit and probe may take so much of the whole before training begins.
 SHARES_BEFORE = BASELINE_SHARE + AUDIT_SHARE + SHARE_OF_BUDGET
+# Of the time for training, the race may count on this share where a pretrained start is tried, too.
+RACE_BEFORE_TRANSFER = 0.4
 # Kept back, because a probe of a second does not foresee a busy machine.
 MARGIN = 0.03
 LEAST_STEPS = 20
@@ -164,6 +166,8 @@ class Resolving:
         field = racers(self.request, self.prepared, draft)
         # The fit of the plan as it is now: the candidates run in what the probe has found.
         what, seconds = self.what(plan), self.training_seconds(plan)
+        if self.pretrained(draft):
+            seconds *= RACE_BEFORE_TRANSFER
         plan, draft, speed = race(
             field, what, plan, speed=speed, seconds=seconds, progress=self.progress
         )

@@ -31,6 +31,7 @@ FEATURES_SHARE, TRIAL_SHARE = 0.35, 0.12
 SHARE_OF_TIMING = 0.01
 TIMED = 64  # examples whose features tell how long all of them will take
 FEW_VALIDATIONS = 3  # of a trial: to answer is as dear as a third of learning
+BOTH_WAYS = 3.0  # what learning from an example costs beside its features alone
 LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
 STEPS_SHARE = 0.85  # of the time from scratch: the rest is for validation
 OVERRUN = 1.5  # a trial on a machine that slows down ends at a validation after so much
@@ -87,10 +88,10 @@ def begin_with(
     if scratch.may_flip:
         plan, flip = _flips(plan, head)
         tuned, scratch = (_flipping(draft, flip) for draft in (tuned, scratch))
-    rest = (("all of it trained on", tuned), ("a network from scratch", scratch))
-    for place, (name, draft) in enumerate(rest, 1):
+    rest = (("all of it trained on", tuned, each), ("a network from scratch", scratch, 0.0))
+    for place, (name, draft, cost) in enumerate(rest, 1):
         progress.advance(place, 3, name)
-        field.append(_tried(name, draft, _fit_of(what, draft), time))
+        field.append(_tried(name, draft, _fit_of(what, draft), time, cost))
     return _taken(plan, field, head.selection_metric)
 
 
@@ -140,8 +141,14 @@ def _flipping(draft: Draft, flip: bool) -> Draft:
     return replace(draft, augmentation=changed(draft.augmentation, flip=flip))
 
 
-def _tried(name: str, draft: Draft, what: Supervised, time: float) -> Way:
-    """A training of about `time` seconds, of which its learning rate knows from the start."""
+def _tried(name: str, draft: Draft, what: Supervised, time: float, cost: float) -> Way:
+    """A training of about `time` seconds, of which its learning rate knows from the start.
+
+    Where an example is known to cost so many seconds one way, hopeless steps are not even timed.
+    """
+    step = BOTH_WAYS * cost * what.training.batch_size
+    if LEAST_STEPS * step > time:
+        return Way(name, draft, what, Speed(step, cost, False), -inf)
     speed = speed_of(what, seconds=SHARE_OF_TIMING / TRIAL_SHARE * time)
     validating = FEW_VALIDATIONS * len(what.validation) * speed.predict_seconds
     useful = draft.most_epochs * max(1, len(what.train) // what.training.batch_size)
