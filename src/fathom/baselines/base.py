@@ -18,6 +18,7 @@ from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array, ClassPrediction, NumberPrediction, Prediction
+from fathom.core.ragged import Ragged
 from fathom.core.schema import Schema, TaskName
 
 State = tuple[dict[str, Array], dict[str, Any]]
@@ -202,6 +203,13 @@ def widened(examples: Examples, *values: Array, rows: Array | None = None) -> Ex
     inputs = {NUMBERS: numbers, CATEGORIES: categories_of(examples)[taken]}
     targets = None if examples.targets is None else examples.targets[taken]
     return Examples(inputs, targets, examples.rows[taken])
+
+
+def ragged_of(examples: Examples, name: str) -> Ragged:
+    """A column of sequences: of series (n, L, channels), of sound (n, L)."""
+    block = examples.inputs[name]
+    assert isinstance(block, Ragged)
+    return block
 
 
 def class_labels(schema: Schema, task_name: TaskName) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ of pictures alone (LOG.md): so it is kept cheap, by few rows and large steps.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +20,7 @@ from fathom.baselines.base import (
 )
 from fathom.baselines.boosting import DrawnBoosting
 from fathom.baselines.picture_cache import judged_rows, picture_order
-from fathom.baselines.picture_reduction import ROWS_AT_ONCE, Reduction
+from fathom.baselines.picture_reduction import FOR_TREES, ROWS_AT_ONCE, Reduction
 from fathom.baselines.recipe import Extent, Member, Recipe
 from fathom.baselines.tuning import Menu
 from fathom.core.budget import Budget
@@ -30,7 +29,6 @@ from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
-COMPONENTS = 60
 MOST_ROWS = 20_000
 MOST_CELLS = 20_000_000
 MOST_JUDGED = 5_000
@@ -88,7 +86,7 @@ class PictureBoosting(DrawnBoosting):
         # Rows and components are those of the other baselines of pictures, whose features are kept.
         order = picture_order(targets, labels, seed)
         order = order[: min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // _width(train)))]
-        reduction = _narrowed(Reduction.shared(train, seed))
+        reduction = Reduction.shared(train, seed).first(FOR_TREES)
         if limit is None:
             known = _within(budget, reduction, train, order, _outputs(labels))
         else:
@@ -127,16 +125,11 @@ def _outputs(labels: tuple[str, ...]) -> int:
 
 def _width(examples: Examples) -> int:
     columns: int = numbers_of(examples).shape[1] + categories_of(examples).shape[1]
-    return COMPONENTS + columns
+    return FOR_TREES + columns
 
 
 def _round_seconds(rows: int, width: int, outputs: int) -> float:
     return outputs * width * (rows * SECONDS_PER_CELL + SECONDS_PER_COLUMN)
-
-
-def _narrowed(reduction: Reduction) -> Reduction:
-    """Of the components, which are in the order of their variance, the first few."""
-    return replace(reduction, components=np.ascontiguousarray(reduction.components[:, :COMPONENTS]))
 
 
 def _table(reduction: Reduction, examples: Examples, positions: Array | None = None) -> Examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 
 COMPONENTS = 100
+FOR_TREES = 60  # of them, which look through all columns at each split
 LEARNED_ON = 2_000
 ROWS_AT_ONCE = 4_096
 
@@ -52,6 +53,11 @@ class Reduction:
         """From some of the training examples, for all baselines and labels the same ones."""
         drawn = numpy_generator(seed, "pictures", "reduction").permutation(len(train))
         return made_once(cls.learn, train, drawn[:LEARNED_ON])
+
+    def first(self, count: int) -> Self:
+        """With its first components alone; they are in the order of their variance."""
+        few = np.ascontiguousarray(self.components[:, :count])
+        return replace(self, components=few)
 
     def apply(self, examples: Examples, positions: Array | None = None) -> Array:
         """Components (n, k) float32 of all examples, or of those at `positions`."""

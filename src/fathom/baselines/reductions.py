@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
 
+from fathom.baselines.base import ragged_of
 from fathom.baselines.picture_cache import held_once
-from fathom.baselines.picture_reduction import Reduction
+from fathom.baselines.picture_reduction import FOR_TREES, Reduction
 from fathom.baselines.series_reduction import SeriesReduction
-from fathom.baselines.sound_features import describe_sounds
+from fathom.baselines.sound_features import describe_columns, rates_of
 from fathom.baselines.text_reduction import TextReduction
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
-from fathom.core.ragged import Ragged
 from fathom.core.randomness import numpy_generator
-from fathom.core.schema import AudioStatistics, Field, Schema
+from fathom.core.schema import Field, Schema
 
 MOST_LEARNED = 20_000  # examples whose texts the axes are learned from
 MOST_SERIES = 2_000  # the same of series
-PICTURE_COMPONENTS = 60
 # What it costs to learn from a value and to describe it, on one core: of a text a byte, of a series
 # a step of a channel, of a sound a sample, of a picture a pixel of a channel.
 SECONDS = {"text": 3e-6, "series": 5e-6, "audio": 1e-7, "image": 2e-7}
@@ -100,25 +99,24 @@ class OfSeries:
 
 @dataclass(frozen=True)
 class OfSounds:
-    """Statistics of MFCCs; `columns` are names and samples a second."""
+    """Statistics of MFCCs; `rates` are the samples a second of each column."""
 
-    columns: dict[str, int]
+    rates: dict[str, int]
 
     @classmethod
     def learned(cls, fields: Sequence[Field], train: Examples, rows: Array, seed: int) -> Self:
         """See `OfKind`."""
-        found = {field.name: field.statistics for field in fields}
-        return cls({n: s.rate for n, s in found.items() if isinstance(s, AudioStatistics)})
+        return cls(rates_of(fields))
 
     def described(self, examples: Examples, rows: Array) -> Array:
         """See `OfKind`."""
-        some = _columns(examples, self.columns, rows)
-        heard = [describe_sounds(_ragged(some, name), rate) for name, rate in self.columns.items()]
-        return np.concatenate(heard, axis=1)
+        return np.concatenate(
+            describe_columns(_columns(examples, self.rates, rows), self.rates), axis=1
+        )
 
     def state(self) -> tuple[dict[str, Array], Any]:
         """See `OfKind`."""
-        return {}, self.columns
+        return {}, self.rates
 
     @classmethod
     def of(cls, arrays: dict[str, Array], config: Any) -> Self:
@@ -135,9 +133,7 @@ class OfPictures:
     @classmethod
     def learned(cls, fields: Sequence[Field], train: Examples, rows: Array, seed: int) -> Self:
         """See `OfKind`."""
-        shared = Reduction.shared(train, seed)
-        first = np.ascontiguousarray(shared.components[:, :PICTURE_COMPONENTS])
-        return cls(replace(shared, components=first))
+        return cls(Reduction.shared(train, seed).first(FOR_TREES))
 
     def described(self, examples: Examples, rows: Array) -> Array:
         """See `OfKind`."""
@@ -215,19 +211,13 @@ def costs(schema: Schema, examples: Examples) -> Array:
 def _values(examples: Examples, name: str, kind: str) -> Array | float:
     if kind == "image":
         return float(np.prod(examples.inputs[name].shape[1:]))
-    block = examples.written[name] if kind == "text" else _ragged(examples, name)
+    block = examples.written[name] if kind == "text" else ragged_of(examples, name)
     return block.lengths * float(np.prod(block.values.shape[1:]))
 
 
-def _columns(examples: Examples, names: Sequence[str] | dict[str, Any], rows: Array) -> Examples:
+def _columns(examples: Examples, names: Iterable[str], rows: Array) -> Examples:
     """Some columns alone of the examples at `rows`: to take the others would be dear."""
     return Examples({name: examples.inputs[name] for name in names}, None, examples.rows).take(rows)
-
-
-def _ragged(examples: Examples, name: str) -> Ragged:
-    block = examples.inputs[name]
-    assert isinstance(block, Ragged)
-    return block
 
 
 def _some(rows: Array, most: int, seed: int, what: str) -> Array:

@@ -21,6 +21,7 @@ from fathom.baselines.base import (
     counted,
     known_targets,
     numbers_of,
+    ragged_of,
     spread_classes,
 )
 from fathom.baselines.linear import ScalarEncoder
@@ -31,7 +32,6 @@ from fathom.baselines.rounds import sample_order
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
-from fathom.core.ragged import Ragged
 from fathom.core.randomness import numpy_generator
 from fathom.core.schema import Schema, TaskName
 
@@ -136,7 +136,7 @@ def _fitted(
 ) -> tuple[dict[str, Convolutions], ScalarEncoder, Ridge]:
     generator = numpy_generator(seed, "series", "kernels", features)
     convolutions = {
-        name: Convolutions.learn(_series(examples, name), features // len(names), generator)
+        name: Convolutions.learn(ragged_of(examples, name), features // len(names), generator)
         for name in names
     }
     encoder = ScalarEncoder.learn(numbers_of(examples), categories_of(examples))
@@ -150,16 +150,10 @@ def _fitted(
     return convolutions, encoder, ridge
 
 
-def _series(examples: Examples, name: str) -> Ragged:
-    block = examples.inputs[name]
-    assert isinstance(block, Ragged)
-    return block
-
-
 def _inputs(
     examples: Examples, convolutions: dict[str, Convolutions], encoder: ScalarEncoder
 ) -> Array:
-    parts: list[Array] = [found(_series(examples, name)) for name, found in convolutions.items()]
+    parts: list[Array] = [found(ragged_of(examples, name)) for name, found in convolutions.items()]
     if encoder.width:
         scalars = encoder.encode(numbers_of(examples), categories_of(examples))
         parts.append(scalars.toarray() if sparse.issparse(scalars) else scalars)
@@ -168,7 +162,7 @@ def _inputs(
 
 def _affordable(train: Examples, schema: Schema, order: Array) -> int:
     """How many rows in this order have at most MOST_VALUES values and are at most MOST_ROWS."""
-    blocks = [_series(train, field.name) for field in schema.of_kind("series")]
+    blocks = [ragged_of(train, field.name) for field in schema.of_kind("series")]
     values = np.sum([b.lengths[order] * b.values.shape[1] for b in blocks], axis=0)
     rows = int(np.searchsorted(np.cumsum(values), MOST_VALUES, side="right"))
     return max(1, min(rows, MOST_ROWS[0]))

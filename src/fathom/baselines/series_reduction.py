@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
-from fathom.baselines.base import one_blas_thread
+from fathom.baselines.base import one_blas_thread, ragged_of
 from fathom.baselines.random_convolutions import KERNELS, Convolutions
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
@@ -72,11 +72,11 @@ class SeriesReduction:
     def learn(cls, names: Sequence[str], train: Examples, seed: int) -> Self:
         """From the series of some training examples."""
         seeds = {name: derive_seed(seed, "series reduction", name) for name in names}
-        return cls({name: Axes.learn(_series(train, name), seeds[name]) for name in names})
+        return cls({name: Axes.learn(ragged_of(train, name), seeds[name]) for name in names})
 
     def apply(self, examples: Examples) -> Array:
         """Components (n, k) float32, those of one column after those of the other."""
-        found = [axes(_series(examples, name)) for name, axes in self.columns.items()]
+        found = [axes(ragged_of(examples, name)) for name, axes in self.columns.items()]
         return np.concatenate(found, axis=1)
 
     def arrays(self) -> dict[str, Array]:
@@ -101,9 +101,3 @@ class SeriesReduction:
                 for place, column in enumerate(described)
             }
         )
-
-
-def _series(examples: Examples, name: str) -> Ragged:
-    block = examples.inputs[name]
-    assert isinstance(block, Ragged)
-    return block

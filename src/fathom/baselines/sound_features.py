@@ -8,13 +8,18 @@ mean in each third, which tells what comes first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import torch
 from scipy.fft import dct
 
+from fathom.baselines.base import ragged_of
+from fathom.core.examples import Examples
 from fathom.core.mel import LogMel, bands_of
 from fathom.core.prediction import Array
 from fathom.core.ragged import Ragged
+from fathom.core.schema import AudioStatistics, Field
 from fathom.data.parallel import in_order
 
 COEFFICIENTS = 20
@@ -22,6 +27,17 @@ THIRDS = 3
 WIDTH = (5 + THIRDS) * COEFFICIENTS + 1
 REACH = 2  # frames on either side that a slope is taken over
 ROWS_AT_ONCE = 64
+
+
+def rates_of(fields: Iterable[Field]) -> dict[str, int]:
+    """Columns of sound, each with its samples a second."""
+    found = {field.name: field.statistics for field in fields}
+    return {n: s.rate for n, s in found.items() if isinstance(s, AudioStatistics)}
+
+
+def describe_columns(examples: Examples, rates: Mapping[str, int]) -> list[Array]:
+    """Features (n, WIDTH) float32 of each column."""
+    return [describe_sounds(ragged_of(examples, name), rate) for name, rate in rates.items()]
 
 
 def describe_sounds(sounds: Ragged, rate: int) -> Array:
