@@ -152,6 +152,8 @@ CASES = [
 CASES += [f"{kind} classification 3" for kind in ("mixed", "notes", "records", "calls")]
 RUNS = [(name, case) for case in CASES for name in applicable(make(case, 20)[1])]
 RUNS.append(("mixture", "medley classification 3"))
+# The same worker runs all tests of a pair, which share its fit.
+GROUPED = [pytest.param(*run, marks=pytest.mark.xdist_group(" ".join(run))) for run in RUNS]
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +168,10 @@ def fit(name, case, seconds=20.0, **options):
     examples, schema, task = make(case)
     train, validation = examples.take(np.arange(450)), examples.take(np.arange(450, 600))
     options = {"seed": 7, "budget": Budget(seconds), "validation": validation} | options
-    return fit_baseline(name, train, schema, task, **options), examples.take(np.arange(600, 700))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        baseline = fit_baseline(name, train, schema, task, **options)
+    return baseline, examples.take(np.arange(600, 700))
 
 
 def count(limit):
@@ -199,7 +204,7 @@ def test_applicable_follows_the_kinds():
     assert names("series", "audio") == ["constant", "series", "audio", "mixture"]
 
 
-@pytest.mark.parametrize(("name", "case"), RUNS)
+@pytest.mark.parametrize(("name", "case"), GROUPED)
 class TestCheckBaseline:
     def test_predicts_well_formed_and_better_than_the_constant(self, name, case):
         baseline, test = fit(name, case)
@@ -269,7 +274,7 @@ class TestCheckBaseline:
     def test_neither_fitting_nor_predicting_warns(self, name, case):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            baseline, test = fit.__wrapped__(name, case)
+            baseline, test = fit(name, case)  # which warnings would end
             baseline.predict(test)
 
     def test_does_without_validation(self, name, case):

@@ -22,7 +22,8 @@ from fathom.evidence import EVIDENCE, Measure, Subject, gather
 KINDS = list(EVIDENCE)
 ESSENTIAL = [name for name, kind in EVIDENCE.items() if kind.essential]
 OPTIONAL = [name for name in KINDS if name not in ESSENTIAL]
-SUBJECTS = list(SPECS)
+# The same worker runs all tests of a subject, which share its training.
+SUBJECTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SPECS]
 GROUPS = {"verdict", "performance", "baseline", "gain", "gap", "training", "calibration"}
 GROUPS |= {"anatomy", "features", "fields", "worst", "cost"}
 FIGURES = {

@@ -160,10 +160,10 @@ def test_python_on_a_frame_and_on_arrays(tmp_path):
 
 @pytest.mark.slow
 def test_killed_twice_and_resumed_is_bit_for_bit_undisturbed(tmp_path):
-    arguments = ("wine", "--steps", "3000", "--set", "save_every=1000", "--budget", "6s", *ONE)
+    arguments = ("wine", "--steps", "1200", "--set", "save_every=400", "--budget", "6s", *ONE)
     undisturbed = start(*arguments, "--out", "calm", cwd=tmp_path)
     assert undisturbed.wait(120) == 0, undisturbed.communicate()
-    for step in (30, 1500):  # before the first save, and between two
+    for step in (30, 600):  # before the first save, and between two
         killed = start(*arguments, "--resume", cwd=tmp_path)
         wait_for_step(tmp_path / "runs/wine", step, killed)
         killed.send_signal(signal.SIGKILL)

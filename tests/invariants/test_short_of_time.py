@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,12 +103,38 @@ def test_without_time_no_pretrained_start_is_tried(monkeypatch):
     draft, what = make_draft(request, prepared), supervised(plan, prepared, "cpu")
     monkeypatch.setattr(transfer, "loaded", lambda head: pytest.fail("a network was loaded"))
     drafts = (draft, draft, draft)
-    after, _, speed = transfer.begin_with(plan, drafts, what, seconds=-10.6, progress=Silent())
+    after, _, speed = transfer.begin_with(
+        plan, drafts, what, useful=1.0, seconds=-10.6, progress=Silent()
+    )
     assert speed is None
     assert after.why["data.pretrained"] == (
         "Nothing of the budget was left to try a pretrained network: it begins from scratch."
     )
     assert after.network == plan.network
+
+
+@pytest.mark.parametrize(
+    ("a_part", "allowed", "looked", "expected"),
+    [(1.0, 20.0, 10, 10.0), (1.0, 8.0, 1, 10.0), (1.0, 30.0, 10, 10.0), (0.1, 8.0, 10, 1.0)],
+)
+def test_features_are_given_up_once_they_would_take_too_long(
+    monkeypatch, a_part, allowed, looked, expected
+):
+    """Ten parts of two examples, each of which takes so many seconds."""
+    now, parts = [0.0], []
+
+    def computing(head, examples, network):
+        for part in range(2, len(examples) + 1, 2):
+            now[0] += a_part
+            parts.append(part)
+            yield part
+
+    monkeypatch.setattr(transfer, "computing", computing)
+    monkeypatch.setattr(transfer, "perf_counter", lambda: now[0])
+    head = SimpleNamespace(validation=range(4), train=range(16))
+    taken = transfer._features_made(head, None, allowed, Silent())
+    assert len(parts) == looked
+    assert taken == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(10, 60.0), (None, 0.0)])

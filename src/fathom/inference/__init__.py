@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from fathom.inference.model import LoadedModel, NetworkPredictor, Precision, run_network
+from fathom.inference.model import (
+    LoadedModel,
+    NetworkPredictor,
+    Precision,
+    by_length,
+    run_network,
+)
 from fathom.inference.trust import Trust, fit_trust
 from fathom.inference.views import VIEWS, Views, choose_views
 
@@ -13,6 +19,7 @@ __all__ = [
     "Precision",
     "Trust",
     "Views",
+    "by_length",
     "choose_views",
     "fit_trust",
     "run_network",

@@ -99,7 +99,7 @@ def run_network(
     kind = torch.device(device).type
     size = batch_size(examples.inputs, kind)
     autocast = torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16")
-    order = _by_length(examples.inputs)
+    order = by_length(examples)
     with torch.inference_mode(), _evaluating(network), autocast:
         # No rows still make one empty batch, so that the outputs have their width.
         starts = range(0, max(len(examples), 1), size)
@@ -114,9 +114,9 @@ def run_network(
     return restored
 
 
-def _by_length(inputs: Mapping[str, Rows]) -> Array | None:
+def by_length(examples: Examples) -> Array | None:
     """The rows by falling length, so that little is padding; None where all are of one length."""
-    work = work_of(list(inputs.values()))
+    work = work_of(list(examples.inputs.values()))
     return None if work is None else np.argsort(-work, kind="stable")
 
 

@@ -186,6 +186,8 @@ class Resolving:
             plan,
             (frozen, tuned, own),
             self.what(plan),
+            useful=_useful_steps(plan, own, len(self.prepared.examples["train"]))
+            * speed.step_seconds,
             seconds=self.training_seconds(plan),
             progress=self.progress,
         )

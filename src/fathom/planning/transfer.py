@@ -24,12 +24,13 @@ from fathom.planning.race import winner
 from fathom.planning.trial import VALIDATIONS, run_trial
 from fathom.tasks import HIGHER_IS_BETTER
 from fathom.training.supervised import Supervised
-from fathom.training.transfer import begun, features_of, loaded, on_features
+from fathom.training.transfer import begun, computing, loaded, on_features
 
-# Of the time for training: what features may cost, and what each of the two trials gets.
-FEATURES_SHARE, TRIAL_SHARE = 0.35, 0.12
+FEATURES_SHARE = 0.35  # of the time for training: what features may cost
+SPARED_SHARE = 0.8  # the same of the time that a network from scratch has no use for
+LOOK_SHARE = 0.1  # what they are allowed goes by so far before they are given up by a forecast
+TRIAL_SHARE = 0.12  # of the time that is left after them, for each of the two trials
 SHARE_OF_TIMING = 0.01
-TIMED = 64  # examples whose features tell how long all of them will take
 FEW_VALIDATIONS = 3  # of a trial: to answer is as dear as a third of learning
 BOTH_WAYS = 3.0  # what learning from an example costs beside its features alone
 LEAST_STEPS = 20  # of a trial: after fewer nothing can be said
@@ -55,14 +56,16 @@ def begin_with(
     drafts: tuple[Draft, Draft, Draft],
     what: Supervised,
     *,
+    useful: float,
     seconds: float,
     progress: Progress,
 ) -> tuple[Plan, Draft, Speed | None]:
     """The plan, draft and speed of what is best on validation; `seconds` are there for training.
 
     `drafts` are those of the frozen features, of all that is trained on, and of the plan's own
-    network from scratch, whose fit is `what`. Where no time is left, or too little for the features
-    of the pretrained network, the plan stays as it is, says so, and the speed is None.
+    network from scratch, whose fit is `what` and which has use for `useful` seconds. Where no time
+    is left, or too little for the features of the pretrained network, the plan stays as it is, says
+    so, and the speed is None.
     """
     frozen, tuned, scratch = drafts
     if seconds <= 0:
@@ -72,18 +75,18 @@ def begin_with(
     progress.stage("trying the pretrained network")
     head = _fit_of(what, frozen)
     network = loaded(head)
-    each = _seconds_each(head, network)
-    needed = each * (len(head.train) + len(head.validation))
-    if needed > FEATURES_SHARE * seconds:
+    allowed = max(FEATURES_SHARE * seconds, SPARED_SHARE * (seconds - useful))
+    started = perf_counter()
+    needed = _features_made(head, network, allowed, progress)
+    if needed > allowed:
         why = (
             f"The features of the pretrained network would take {format_duration(needed)}, and "
             f"{format_duration(seconds)} are left for training: the network begins from scratch."
         )
         progress.say(why)
         return changed(plan, why=plan.why | {KEY: why}), scratch, None
-    for examples in (head.train, head.validation):
-        features_of(head, examples, network, progress)
-    time = TRIAL_SHARE * seconds
+    each = needed / (len(head.train) + len(head.validation))
+    time = TRIAL_SHARE * (seconds - (perf_counter() - started))
     field = [_head_tried(frozen, head, each)]
     if scratch.may_flip:
         plan, flip = _flips(plan, head)
@@ -107,14 +110,20 @@ def _fit_of(what: Supervised, draft: Draft) -> Supervised:
     return replace(what, network=draft.network, training=training, augmentation=draft.augmentation)
 
 
-def _seconds_each(head: Supervised, network: Pretrained) -> float:
-    """How long the features of one example take."""
-    count = min(TIMED, len(head.validation))
-    some = head.validation.take(np.arange(count))
-    features_of(head, some.take(np.arange(min(count, 8))), network)
-    started = perf_counter()
-    features_of(head, some, network)
-    return (perf_counter() - started) / max(count, 1)
+def _features_made(
+    head: Supervised, network: Pretrained, allowed: float, progress: Progress
+) -> float:
+    """How many seconds all features took, or would take where that is more than `allowed`."""
+    total, before, started = len(head.train) + len(head.validation), 0, perf_counter()
+    for examples in (head.validation, head.train):
+        for count in computing(head, examples, network):
+            done, gone = before + count, perf_counter() - started
+            progress.advance(done, total, "features of the pretrained network")
+            foreseen = gone * total / done
+            if gone > LOOK_SHARE * allowed and foreseen > allowed:
+                return foreseen
+        before += len(examples)
+    return perf_counter() - started
 
 
 def _head_tried(draft: Draft, head: Supervised, each: float) -> Way:

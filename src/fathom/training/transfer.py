@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,15 +22,16 @@ from torch import nn
 from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
+from fathom.core.randomness import numpy_generator
 from fathom.data.augment import AugmentSpec
-from fathom.inference import run_network
+from fathom.inference import by_length, run_network
 from fathom.networks.pretrained import FEATURES, Body, Pretrained, PretrainedSpec, Top
 from fathom.training.precision import prepare, threads
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.supervised import Supervised
 from fathom.training.trainer import TrainingResult
 
-AT_ONCE = 256  # examples between two looks at the clock
+AT_ONCE = 64  # examples, of about equal length, between two looks at the clock
 KEPT = 6  # arrays of features, and starts
 # A linear head on standardised features; found on validation splits, see LOG.md.
 HEAD_OPTIMIZER = OptimizerSpec(name="adamw", learning_rate=0.001, weight_decay=1.0)
@@ -71,22 +73,46 @@ def features_of(
     what: Supervised, examples: Examples, network: Pretrained, progress: Progress | None = None
 ) -> Array:
     """What the backbone of `network` says of examples, (n, width) float32; computed once."""
+    progress = progress if progress is not None else Silent()
+    for done in computing(what, examples, network):
+        progress.advance(done, len(examples), "features of the pretrained network")
+    return _features[_key(what, examples)]
+
+
+def computing(what: Supervised, examples: Examples, network: Pretrained) -> Iterator[int]:
+    """Compute what `features_of` says, part by part: after each, how many examples are done.
+
+    Each part is of about equal length, and long and short ones take turns, so that the time for all
+    can be foreseen from any share of them. What is given up on the way is lost.
+    """
     key = _key(what, examples)
     if key in _features:
         _features.move_to_end(key)
-        return _features[key]
-    progress = progress if progress is not None else Silent()
-    body, parts = Body(network), []
+        return
+    body, parts = Body(network), _parts(examples)
     prepare(body, what.training, what.device)
-    with threads(what.training.threads):
-        for start in range(0, len(examples), AT_ONCE):
-            progress.advance(start, len(examples), "features of the pretrained network")
-            rows = np.arange(start, min(start + AT_ONCE, len(examples)))
-            part = examples.take(rows)
-            found = run_network(body, part, precision=what.training.precision, device=what.device)
-            parts.append(found.numpy())
-    _keep(_features, key, np.concatenate(parts) if parts else np.zeros((0, 1), np.float32))
-    return _features[key]
+    found: list[Array] = []
+    for part in parts:
+        with threads(what.training.threads):
+            answers = run_network(
+                body,
+                examples.take(part),
+                precision=what.training.precision,
+                device=what.device,
+            )
+        found.append(answers.numpy())
+        yield sum(map(len, found))
+    rows = np.argsort(np.concatenate(parts))
+    _keep(_features, key, np.concatenate(found)[rows])
+
+
+def _parts(examples: Examples) -> list[Array]:
+    """Rows for `computing`, at least one part of them."""
+    order = by_length(examples)
+    order = np.arange(len(examples)) if order is None else order
+    parts = [order[start : start + AT_ONCE] for start in range(0, max(1, len(order)), AT_ONCE)]
+    turns = numpy_generator(0, "parts of features").permutation(len(parts))
+    return [parts[turn] for turn in turns]
 
 
 def on_features(
