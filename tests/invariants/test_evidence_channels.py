@@ -81,12 +81,15 @@ def test_largest_answers_stand_where_they_are_said_to(name: str, request: Any) -
                 )
 
 
+VIEWS = 4  # of series with gaps: values, ranks, those of changes, whether there is a value
+
+
 def test_a_place_of_series_sees_its_kernel_at_its_dilation(series: Any) -> None:
     subject, examples = series
     canvas = Canvas(subject, never_silent(the_encoder(subject)))
     kernels = subject.model.network.front.layer.kernels
     for place, kernel in enumerate(kernels):
-        sees = reach(canvas, examples, "layer 1", 2 * place)
+        sees = reach(canvas, examples, "layer 1", 2 * VIEWS * place)
         half = kernel.dilation[0] * (kernel.kernel_size[0] // 2)
         assert (sees.before, sees.behind) == (half, half + 1)
     assert sees.box(0, 3, (60, 2)) == (slice(0, 3 + half + 1), slice(0, 2))

@@ -2,9 +2,10 @@
 
 What random convolutions with a linear model do so well (MiniRocket, Dempster et al. 2021, arXiv
 2012.08791), as a network: kernels of nine steps, from beside each other to spread over the whole
-series, and how often and how strongly each answers. But kernels and thresholds are learned. More
-layers see what those before them answered, and what every layer answers is counted (as dense
-connections do, Huang et al. 2017, arXiv 1608.06993). Padding is never seen.
+series, and how often each answers. But kernels and thresholds are learned: they begin as theirs do,
+at random and at quantiles of the answers. More layers see what those before them answered, and what
+every layer answers is counted (as dense connections do, Huang et al. 2017, arXiv 1608.06993).
+Padding is never seen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from fathom.core.blocks import InputSpec, SeriesBlock
 from fathom.core.errors import PlanError
 from fathom.core.output import OutputSpec
+from fathom.networks.beginning import Beginning
 from fathom.networks.family import (
     FAMILIES,
     MOST_DEPTH,
@@ -33,13 +35,16 @@ from fathom.networks.family import (
 from fathom.networks.fronts import one_sequence, series_stride, the_sequence
 from fathom.networks.steps import MaskedBatchNorm, Steps
 
-MOST_PLACES = 256  # of longer series answers are asked for at every so many steps
+MOST_PLACES = 512  # of longer series answers are asked for at every so many steps
 MOST_KERNEL = 513
-KERNELS, LEAST_FILTERS = 192, 16  # of the default network over all dilations, and for each
+KERNELS, LEAST_FILTERS = 768, 16  # of the default network over all dilations, and for each
 SPACING = 2**0.5  # of dilations
 ROUNDING = 1e-6
 UNIFORM = 12**0.5  # makes the standard deviation of numbers spread evenly over [0, 1] one
-STEEPNESS = 4.0  # of the counting, in standard deviations of what is counted
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly over [0, 1]
+AROUND = 0.05  # quantiles on either side that tell how close to each other answers are
+FINEST = 0.01  # of the deviation of answers: no threshold is sharper
+LEAST_SPREAD = 1e-3  # of shares that are all alike
 MANY = 5_000
 """Training examples from which on the default network is twice as wide."""
 
@@ -78,34 +83,52 @@ class SeriesConvnetSpec(
 
 
 class Spread(nn.Module):
-    """Kernels of each dilation over channels (B, width_in, L), at every `stride`-th step."""
+    """Kernels of each dilation over channels (B, width_in, L), at every `stride`-th step.
+
+    The channels are of `views`, as many of each, and so are the kernels, which see one view alone.
+    """
 
     def __init__(
-        self, width: int, spec: SeriesConvnetSpec, dilations: tuple[int, ...], stride: int = 1
+        self,
+        width: int,
+        spec: SeriesConvnetSpec,
+        dilations: tuple[int, ...],
+        stride: int = 1,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.kernels = nn.ModuleList(
-            nn.Conv1d(
-                width,
-                spec.filters,
-                spec.kernel,
-                stride=stride,
-                dilation=dilation,
-                padding=dilation * (spec.kernel // 2),
-                bias=False,
-            )
+            _kernel(width, spec, dilation=dilation, stride=stride, views=views)
             for dilation in dilations
         )
-        self.norm = MaskedBatchNorm(spec.filters * len(dilations))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """What kernels answer, standardised, (B, dilations · filters, L / stride).
+        """What kernels answer, (B, dilations · views · filters, L / stride), 0 at padding.
 
         `values` are zero where there is padding; `mask` is (B, L / stride).
         """
         answers = torch.cat([kernel(values) for kernel in self.kernels], dim=1)
-        normalised: Tensor = self.norm(answers, mask)
-        return normalised
+        return answers * mask[:, None].to(answers.dtype)
+
+
+def _kernel(
+    width: int, spec: SeriesConvnetSpec, *, dilation: int, stride: int, views: int
+) -> nn.Conv1d:
+    """Kernels that at first look for a shape, not for a height: their weights add up to nothing."""
+    kernel = nn.Conv1d(
+        width,
+        spec.filters * views,
+        spec.kernel,
+        stride=stride,
+        dilation=dilation,
+        padding=dilation * (spec.kernel // 2),
+        groups=views,
+        bias=False,
+    )
+    nn.init.normal_(kernel.weight)
+    with torch.no_grad():
+        kernel.weight -= kernel.weight.mean(dim=2, keepdim=True)
+    return kernel
 
 
 class Front(nn.Module):
@@ -121,7 +144,13 @@ class Front(nn.Module):
         super().__init__()
         self.name, block = _the_series(inputs)
         self.gaps, self.stride = block.gaps, series_stride(block, MOST_PLACES)
-        self.layer = Spread(_seen(block), spec, dilations_of(block, spec), self.stride)
+        self.layer = Spread(
+            block.channels * _views(block),
+            spec,
+            dilations_of(block, spec),
+            self.stride,
+            _views(block),
+        )
 
     def forward(self, inputs: dict[str, Tensor]) -> Steps:
         """Steps (B, L / stride, dilations · filters)."""
@@ -145,12 +174,22 @@ def changes(series: Tensor) -> Tensor:
     return change
 
 
-@torch.no_grad()
 def ranks(series: Tensor) -> Tensor:
     """Ranks of the values (B, L, channels) within their series and channel, spread about 0 and 1.
 
-    Equal values share the rank in their middle. NaN where a value is missing.
+    Equal values share the rank in their middle. NaN where a value is missing. The gradient is that
+    of the standardised values (straight through, Bengio et al. 2013, arXiv 1308.3432), so that a
+    series can be found that excites a kernel.
     """
+    found = _ranks(series.detach())
+    if not series.requires_grad:
+        return found
+    spread = (series.detach() - series.detach().nanmean(dim=1, keepdim=True)).square()
+    scaled = series / spread.nanmean(dim=1, keepdim=True).sqrt().clamp_min(ROUNDING)
+    return found + (scaled - scaled.detach())
+
+
+def _ranks(series: Tensor) -> Tensor:
     values = series.transpose(1, 2).contiguous()
     missing = values.isnan()
     known = values.masked_fill(missing, torch.inf)
@@ -167,43 +206,71 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, spec: SeriesConvnetSpec, dilations: tuple[int, ...]) -> None:
         super().__init__()
+        self.norm = MaskedBatchNorm(width)
         self.activation = nn.ReLU()
         self.narrow = nn.Linear(width, spec.filters, bias=False)
         self.layer = Spread(spec.filters, spec, dilations)
 
     def forward(self, steps: Steps) -> Steps:
         """Steps (B, L, width + dilations · filters)."""
-        positive = self.activation(steps.values.transpose(1, 2)).transpose(1, 2)
+        normalised = self.norm(steps.values.transpose(1, 2), steps.mask)
+        positive = self.activation(normalised).transpose(1, 2)
         narrow = self.narrow(Steps(positive, steps.mask).cleared())
         found = self.layer(narrow.transpose(1, 2), steps.mask).transpose(1, 2)
         return Steps(torch.cat([steps.values, found], dim=2), steps.mask)
 
 
-class Counting(nn.Module):
-    """What each kernel answers at most, and at what share of the steps more than a threshold.
+class Counting(Beginning):
+    """At what share of the steps each kernel answers more than its threshold, standardised.
 
-    The share is a soft one, so that thresholds are learned; both are standardised over the batch,
-    for few shares differ by much. Steps (B, L, width) to (B, 2 · width).
+    Steps (B, L, width) to (B, width). The share is a soft one, so that thresholds are learned. Each
+    begins at a quantile of what its kernel answers to one series, and is as sharp as answers are
+    close to each other there, because one series may be a thousand times as high as another.
     """
+
+    threshold: Tensor
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.threshold = nn.Parameter(torch.zeros(width))
+        self.shift = nn.Parameter(torch.zeros(width))
         self.activation = nn.Sigmoid()
-        self.norm = MaskedBatchNorm(2 * width)
+        self.register_buffer("threshold", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("mean", torch.full((width,), 0.5))
+        self.register_buffer("std", torch.ones(width))
 
     def forward(self, steps: Steps) -> Tensor:
-        """Features (B, 2 · width)."""
+        """Features (B, width)."""
+        if self.beginning:
+            self._begin(steps)
+        return (self.shares(steps) - self.mean) / self.std
+
+    def shares(self, steps: Steps) -> Tensor:
+        """At what share of the steps each kernel answers more than its threshold, (B, width)."""
+        inverse = self.scale.reciprocal()
+        offset = self.threshold * inverse + self.shift
         values = steps.values.transpose(1, 2)
-        above = self.activation(STEEPNESS * (values - self.threshold[:, None]))
-        there = steps.mask[:, None]
-        counts = steps.lengths.clamp_min(1)[:, None].to(values.dtype)
-        share = (above * there.to(values.dtype)).sum(dim=2) / counts
-        largest = values.masked_fill(~there, torch.finfo(values.dtype).min).amax(dim=2)
-        features = torch.cat([largest, share], dim=1)[:, :, None]
-        whole = there.new_ones(len(features), 1)
-        standardised: Tensor = self.norm(features, whole).squeeze(2)
-        return standardised
+        above = self.activation(torch.addcmul(-offset[:, None], values, inverse[:, None]))
+        there = steps.mask[:, :, None].to(values.dtype)
+        return torch.matmul(above, there).squeeze(2) / steps.lengths.clamp_min(1)[:, None]
+
+    def _begin(self, steps: Steps) -> None:
+        """Thresholds at evenly spread quantiles of a series each; mean and deviation of shares."""
+        for channel in range(len(self.threshold)):
+            row = channel % len(steps.values)
+            answers = steps.values[row, steps.mask[row], channel].float()
+            quantile = (channel + 1) * GOLDEN % 1
+            around = answers.new_tensor([quantile - AROUND, quantile, quantile + AROUND])
+            low, middle, high = torch.quantile(answers, around.clamp(0, 1))
+            self.threshold[channel] = middle
+            least = (FINEST * answers.std(correction=0)).clamp_min(ROUNDING)
+            self.scale[channel] = ((high - low) / 4).maximum(least)
+        shares = self.shares(steps)
+        self.mean.copy_(shares.mean(dim=0))
+        self.std.copy_(shares.std(dim=0, correction=0).clamp_min(LEAST_SPREAD))
 
 
 class SeriesConvnet(Network):
@@ -215,12 +282,12 @@ class SeriesConvnet(Network):
         _, block = _the_series(inputs)
         further = _further(block, spec)
         self.front = Front(spec, inputs)
-        widths = [spec.filters * len(dilations_of(block, spec))]
+        widths = [spec.filters * _views(block) * len(dilations_of(block, spec))]
         for _ in range(spec.depth - 1):
             widths.append(widths[-1] + spec.filters * len(further))
         self.layers = nn.ModuleList(Layer(width, spec, further) for width in widths[:-1])
         self.counting = Counting(widths[-1])
-        self.head = Head(2 * widths[-1], output.size, spec.dropout)
+        self.head = Head(widths[-1], output.size, spec.dropout)
 
     def stages(self) -> list[tuple[str, nn.Module]]:
         """Layers, counting, head."""
@@ -249,18 +316,19 @@ def _the_series(inputs: InputSpec) -> tuple[str, SeriesBlock]:
     )
 
 
-def _seen(block: SeriesBlock) -> int:
-    return block.channels * (4 if block.gaps else 3)
+def _views(block: SeriesBlock) -> int:
+    """Values, their ranks, those of their changes; where values are missing, whether they are."""
+    return 4 if block.gaps else 3
 
 
 def _check_size(spec: SeriesConvnetSpec, inputs: InputSpec, output: OutputSpec) -> None:
     _, block = _the_series(inputs)
-    width = spec.filters * len(dilations_of(block, spec))
+    width = spec.filters * _views(block) * len(dilations_of(block, spec))
     more = spec.filters * len(_further(block, spec))
-    count = spec.kernel * width * _seen(block)
+    count = spec.kernel * width * block.channels
     count += (spec.depth - 1) * spec.filters * (width + spec.kernel * more)
     count += spec.filters * more * (spec.depth - 1) * (spec.depth - 2) // 2
-    count += (width + (spec.depth - 1) * more) * (2 * output.size + 7)
+    count += (width + (spec.depth - 1) * more) * (output.size + 7)
     check_weights(count, "network.filters, .kernel or .depth")
 
 
@@ -270,7 +338,8 @@ def default_spec(
     """What suits one column of series and `rows` training examples, and why."""
     _, block = _the_series(inputs)
     count = len(dilations_of(block, SeriesConvnetSpec()))
-    filters = (2 if rows >= MANY else 1) * max(LEAST_FILTERS, KERNELS // count)
+    each = KERNELS // (count * _views(block))
+    filters = (2 if rows >= MANY else 1) * max(LEAST_FILTERS, each)
     return SeriesConvnetSpec(filters=filters), {
         "filters": f"{filters} kernels for each of {count} dilation{'s' if count > 1 else ''} suit "
         f"{rows:,} training examples.",

@@ -21,23 +21,27 @@ from fathom.core.output import OutputSpec
 from fathom.core.prediction import Array, Prediction
 from fathom.core.progress import Progress
 from fathom.core.ragged import Ragged
+from fathom.core.randomness import numpy_generator
 from fathom.core.stored import Rows, StoredArray
 from fathom.core.task import SupervisedTask
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource, Held
 from fathom.inference import run_network
 from fathom.networks import NetworkSpec, PretrainedSpec, build
+from fathom.networks.beginning import begin, begins
 from fathom.networks.convnet import smaller
 from fathom.networks.sound import hide
 from fathom.tasks import selection
 from fathom.training import checkpoint as checkpoints
 from fathom.training.log import Listener
+from fathom.training.precision import threads
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
 from fathom.training.trainer import Trainer, TrainingResult, Validation
 
 CHECKPOINTS = "checkpoints"
 AT_ONCE = 256  # pictures that are reduced together
+BEGUN_WITH = 128  # examples that a network may see before training
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,18 @@ class Supervised:
             from fathom.training.transfer import begun
 
             return begun(self)
-        return self.fresh()
+        network = self.fresh()
+        if begins(network) and len(self.train):
+            with threads(self.training.threads):
+                begin(network, self._some(BEGUN_WITH))
+        return network
+
+    def _some(self, count: int) -> dict[str, torch.Tensor]:
+        """The inputs of so many training examples, drawn at random."""
+        some = self.train.sample(count, numpy_generator(self.seed, "begin"))
+        rows = np.arange(len(some))
+        blocks = {name: np.array(block[rows]) for name, block in some.inputs.items()}
+        return {name: torch.from_numpy(block).to(self.device) for name, block in blocks.items()}
 
     def fresh(self) -> nn.Module:
         """A network with fresh weights on the device."""
