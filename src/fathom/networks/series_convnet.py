@@ -59,8 +59,9 @@ class SeriesConvnetSpec(
 ):
     """`depth` layers, each with `filters` kernels of `kernel` steps for every dilation.
 
-    Dilations are 1, 2, 4, 5, 8, 11 … as long as a kernel fits into a typical series. `dropout` acts
-    before the head. Raises PlanError for values that make no network.
+    The first has so many for each view of the series: values, ranks, ranks of changes. Dilations
+    are 1, 2, 4, 5, 8, 11 … as long as a kernel fits into a typical series. `dropout` acts before
+    the head. Raises PlanError for values that make no network.
     """
 
     filters: int = 16
@@ -337,12 +338,11 @@ def default_spec(
 ) -> tuple[SeriesConvnetSpec, Reasons]:
     """What suits one column of series and `rows` training examples, and why."""
     _, block = _the_series(inputs)
-    count = len(dilations_of(block, SeriesConvnetSpec()))
-    each = KERNELS // (count * _views(block))
-    filters = (2 if rows >= MANY else 1) * max(LEAST_FILTERS, each)
+    count, views = len(dilations_of(block, SeriesConvnetSpec())), _views(block)
+    filters = (2 if rows >= MANY else 1) * max(LEAST_FILTERS, KERNELS // (count * views))
     return SeriesConvnetSpec(filters=filters), {
-        "filters": f"{filters} kernels for each of {count} dilation{'s' if count > 1 else ''} suit "
-        f"{rows:,} training examples.",
+        "filters": f"{filters} kernels for each of {count} dilation{'s' if count > 1 else ''} and "
+        f"{views} views suit {rows:,} training examples.",
         "dropout": "What kernels answer is much alike: any half of it must suffice.",
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 from msgspec.structs import replace as changed
@@ -37,6 +38,9 @@ FEWEST = 2
 MOST_ROUNDS = 3
 # A later candidate must be better by so much of what is left to gain: a tie goes to the earlier.
 CLEARLY = 0.005
+# The same for each of few validation examples, which seldom tell two networks apart: of eight the
+# earlier one is left only for one that gains two thirds.
+BY_CHANCE = 5.0
 
 Scores = Sequence[Sequence[float]] | Array
 
@@ -94,18 +98,21 @@ def race(
         )
         return changed(plan, why={"network.family": why} | plan.why), own.draft, speed
     metric = own.what.selection_metric
-    best = entrants[winner(scores, 1.0 if HIGHER_IS_BETTER[metric] else 0.0)]
+    utmost = 1.0 if HIGHER_IS_BETTER[metric] else 0.0
+    best = entrants[winner(scores, utmost, len(own.what.validation))]
     return _taken(plan, best, _told(entrants, best.name, scores, part, metric))
 
 
-def winner(scores: Scores, utmost: float = 1.0) -> int:
+def winner(scores: Scores, utmost: float = 1.0, examples: float = inf) -> int:
     """The place of the best of scores (rounds, candidates), higher being better.
 
     An earlier one unless it is clearly beaten: by more than the standard error of the difference
-    over the rounds, and by a share of what is left to gain up to the `utmost` score.
+    over the rounds, and by a share of what is left to gain up to the `utmost` score, the larger the
+    fewer the `examples` are that it was measured on.
     """
     scores = np.asarray(scores, dtype=np.float64)
     means, best = scores.mean(axis=0), 0
+    share = CLEARLY + BY_CHANCE / examples
     for place in range(1, len(means)):
         if not np.isfinite(means[best]):
             best = place if means[place] > means[best] else best
@@ -113,7 +120,7 @@ def winner(scores: Scores, utmost: float = 1.0) -> int:
             gains = scores[:, place] - scores[:, best]
             noise = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
             room = utmost - means[best]
-            best = place if gains.mean() > CLEARLY * room + noise else best
+            best = place if gains.mean() > share * room + noise else best
     return best
 
 

@@ -176,7 +176,9 @@ def _tried(name: str, draft: Draft, what: Supervised, time: float, cost: float) 
 
 def _taken(plan: Plan, field: list[Way], metric: str) -> tuple[Plan, Draft, Speed]:
     """The plan with the way that is best on validation, the simpler one of equals."""
-    place = winner([[way.score for way in field]], 1.0 if HIGHER_IS_BETTER[metric] else 0.0)
+    utmost = 1.0 if HIGHER_IS_BETTER[metric] else 0.0
+    rows = len(field[0].what.validation)
+    place = winner([[way.score for way in field]], utmost, rows)
     best = field[place]
     listed = "; ".join(f"{way.name} {_figure(way.score)}" for way in field)
     why = f"{metric} on validation, after trials of the same time: {listed}."
