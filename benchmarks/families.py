@@ -1,6 +1,7 @@
 """The same data, one network after another: what each reaches in the same time.
 
     python benchmarks/families.py texts sound series pictures --data FOLDER [--budget 60s]
+    python benchmarks/families.py sound --networks convnet lstm --data FOLDER
 
 FOLDER holds text-banking77/, audio-fsdd/ and series/ (X_TRAIN.ts and X_TEST.ts of sets with more
 than one step; the first by name is taken); the pictures are the digits of scikit-learn. Every
@@ -49,12 +50,15 @@ def main() -> None:
     parser.add_argument("kinds", nargs="+", choices=["texts", "sound", "series", "pictures"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--budget", default="60s")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     options = parser.parse_args()
     lines = []
     for kind in options.kinds:
         # Pictures are no sequences: recurrent networks do not read them.
         names = [
-            n for n in NETWORKS if kind != "pictures" or n in ("mlp", "convnet", "transformer")
+            n
+            for n in options.networks
+            if kind != "pictures" or n in ("mlp", "convnet", "transformer")
         ]
         for name in names:
             with scratch() as out:

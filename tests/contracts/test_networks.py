@@ -31,6 +31,7 @@ from fathom.networks import (
     may_mean,
 )
 from fathom.networks.attention import Attend, turned
+from fathom.networks.beginning import Beginning, begin, begins
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec
 from fathom.networks.series_convnet import SeriesConvnetSpec, changes, dilations_of, ranks
@@ -501,6 +502,39 @@ def test_dilations_reach_as_far_as_a_typical_series():
     }
     for typical, expected in lengths.items():
         assert dilations_of(SeriesBlock(1, 500, typical), spec) == expected
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_thresholds_begin_where_answers_are_however_high_the_series(depth):
+    spec, block = SeriesConvnetSpec(filters=4, depth=depth), SeriesBlock(2, 60, 50)
+    series = torch.randn(20, 60, 2, generator=torch.Generator().manual_seed(0)).cumsum(dim=1)
+    series[3, 30:] = torch.nan  # is shorter
+    features = []
+    for height in (1.0, 1000.0):
+        network = build(spec, InputSpec({"x": block}), OUTPUTS["classes"], seed=0).eval()
+        assert begins(network)
+        begin(network, {"x": height * series})
+        first = network.front({"x": height * series})
+        flow = first if depth == 1 else network.layers[0](first)
+        counting = network.counting
+        shares, features_now = counting.shares(flow), counting(flow)
+        assert (shares.mean(dim=0) > 0.02).all()
+        assert (shares.mean(dim=0) < 0.98).all()
+        assert features_now.mean(dim=0).abs().max() < 1e-3
+        features.append(features_now)
+    if depth == 1:
+        torch.testing.assert_close(features[0], features[1], atol=2e-3, rtol=1e-3)
+
+
+def test_what_a_mixed_network_holds_begins_too():
+    inputs, output = INPUTS["records"], OUTPUTS["classes"]
+    spec, _ = FAMILIES["mixed"].default_spec(inputs, output, 100)
+    network = build(spec, inputs, output, seed=0).train()
+    begin(network, batch(inputs))
+    counting = next(part for part in network.modules() if isinstance(part, Beginning))
+    assert network.training
+    assert not counting.beginning
+    assert (counting.threshold != 0).any()
 
 
 def test_a_deeper_series_convnet_keeps_the_promises():
