@@ -115,7 +115,7 @@ def test_without_time_no_pretrained_start_is_tried(monkeypatch):
 
 @pytest.mark.parametrize(
     ("a_part", "allowed", "looked", "expected"),
-    [(1.0, 20.0, 10, 10.0), (1.0, 8.0, 1, 10.0), (1.0, 30.0, 10, 10.0), (0.1, 8.0, 10, 1.0)],
+    [(1.0, 20.0, 10, 10.0), (1.0, 8.0, 3, 10.0), (1.0, 30.0, 10, 10.0), (0.1, 8.0, 10, 1.0)],
 )
 def test_features_are_given_up_once_they_would_take_too_long(
     monkeypatch, a_part, allowed, looked, expected
@@ -132,8 +132,9 @@ def test_features_are_given_up_once_they_would_take_too_long(
     monkeypatch.setattr(transfer, "computing", computing)
     monkeypatch.setattr(transfer, "perf_counter", lambda: now[0])
     head = SimpleNamespace(validation=range(4), train=range(16))
-    taken = transfer._features_made(head, None, allowed, Silent())
+    taken, computed = transfer._features_made(head, None, allowed, Silent())
     assert len(parts) == looked
+    assert computed == 2 * looked
     assert taken == pytest.approx(expected)
 
 

@@ -25,7 +25,9 @@ def begin(network: nn.Module, inputs: dict[str, Tensor]) -> None:
     network.eval()
     for part in parts:
         part.beginning = True
-    network(inputs)
-    for part in parts:
-        part.beginning = False
-    network.train(before)
+    try:
+        network(inputs)
+    finally:
+        for part in parts:
+            part.beginning = False
+        network.train(before)

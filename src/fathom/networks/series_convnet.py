@@ -2,8 +2,8 @@
 
 What random convolutions with a linear model do so well (MiniRocket, Dempster et al. 2021, arXiv
 2012.08791), as a network: kernels of nine steps, from beside each other to spread over the whole
-series, and how often each answers. But kernels and thresholds are learned: they begin as theirs do,
-at random and at quantiles of the answers. More layers see what those before them answered, and what
+series, and how often each answers. But kernels and thresholds are learned; they begin at random and
+at quantiles of the answers. More layers see what those before them answered, and what
 every layer answers is counted (as dense connections do, Huang et al. 2017, arXiv 1608.06993).
 Padding is never seen.
 """
@@ -44,7 +44,7 @@ UNIFORM = 12**0.5  # makes the standard deviation of numbers spread evenly over 
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly over [0, 1]
 AROUND = 0.05  # quantiles on either side that tell how close to each other answers are
 FINEST = 0.01  # of the deviation of answers: no threshold is sharper
-LEAST_SPREAD = 1e-3  # of shares that are all alike
+LEAST_SPREAD = 0.02  # of shares: of what is all alike at first nothing must be made much
 MANY = 5_000
 """Training examples from which on the default network is twice as wide."""
 
@@ -59,9 +59,10 @@ class SeriesConvnetSpec(
 ):
     """`depth` layers, each with `filters` kernels of `kernel` steps for every dilation.
 
-    The first has so many for each view of the series: values, ranks, ranks of changes. Dilations
-    are 1, 2, 4, 5, 8, 11 … as long as a kernel fits into a typical series. `dropout` acts before
-    the head. Raises PlanError for values that make no network.
+    The first has so many for each view of the series: values, ranks, ranks of changes, and whether
+    there is a value, where some are missing. Dilations are 1, 2, 4, 5, 8, 11 … as long as a kernel
+    fits into a typical series. `dropout` acts before the head. Raises PlanError for values that
+    make no network.
     """
 
     filters: int = 16
@@ -154,7 +155,7 @@ class Front(nn.Module):
         )
 
     def forward(self, inputs: dict[str, Tensor]) -> Steps:
-        """Steps (B, L / stride, dilations · filters)."""
+        """Steps (B, L / stride, dilations · views · filters)."""
         series = inputs[self.name]
         there = ~series.isnan()
         # A step belongs to a series up to the last that has a value, and the first always does.
@@ -202,12 +203,28 @@ def _ranks(series: Tensor) -> Tensor:
     return found.transpose(1, 2).to(series.dtype)
 
 
+class BegunNorm(Beginning, MaskedBatchNorm):
+    """Batch normalization that begins with the statistics of what it sees first."""
+
+    def forward(self, channels: Tensor, mask: Tensor) -> Tensor:
+        """As `MaskedBatchNorm`."""
+        if self.beginning:
+            there = mask[:, None].float()
+            count = there.sum().clamp_min(1)
+            mean = (channels.float() * there).sum(dim=(0, 2)) / count
+            square = (channels.float() - mean[:, None]).square() * there
+            self.running_mean.copy_(mean)
+            self.running_var.copy_(square.sum(dim=(0, 2)) / count)
+        normalised: Tensor = MaskedBatchNorm.forward(self, channels, mask)
+        return normalised
+
+
 class Layer(nn.Module):
     """One more layer: its answers to those before it stand beside them."""
 
     def __init__(self, width: int, spec: SeriesConvnetSpec, dilations: tuple[int, ...]) -> None:
         super().__init__()
-        self.norm = MaskedBatchNorm(width)
+        self.norm = BegunNorm(width)
         self.activation = nn.ReLU()
         self.narrow = nn.Linear(width, spec.filters, bias=False)
         self.layer = Spread(spec.filters, spec, dilations)
@@ -255,23 +272,50 @@ class Counting(Beginning):
         offset = self.threshold * inverse + self.shift
         values = steps.values.transpose(1, 2)
         above = self.activation(torch.addcmul(-offset[:, None], values, inverse[:, None]))
-        there = steps.mask[:, :, None].to(values.dtype)
-        return torch.matmul(above, there).squeeze(2) / steps.lengths.clamp_min(1)[:, None]
+        with torch.autocast(above.device.type, enabled=False):  # in bfloat16 sums lose too much
+            counts = torch.matmul(above.float(), steps.mask[:, :, None].float()).squeeze(2)
+        return counts / steps.lengths.clamp_min(1)[:, None]
 
     def _begin(self, steps: Steps) -> None:
-        """Thresholds at evenly spread quantiles of a series each; mean and deviation of shares."""
-        for channel in range(len(self.threshold)):
-            row = channel % len(steps.values)
-            answers = steps.values[row, steps.mask[row], channel].float()
-            quantile = (channel + 1) * GOLDEN % 1
-            around = answers.new_tensor([quantile - AROUND, quantile, quantile + AROUND])
-            low, middle, high = torch.quantile(answers, around.clamp(0, 1))
-            self.threshold[channel] = middle
-            least = (FINEST * answers.std(correction=0)).clamp_min(ROUNDING)
-            self.scale[channel] = ((high - low) / 4).maximum(least)
+        """Thresholds at evenly spread quantiles of a series each; mean and deviation of shares.
+
+        A channel looks at the next series of which its answers differ from step to step.
+        """
+        answers = steps.values.float()
+        spread = _deviation(answers, steps.mask)
+        count, width = spread.shape
+        channels = torch.arange(width, device=spread.device)
+        turns = (torch.arange(count, device=spread.device)[:, None] + channels) % count
+        chosen = turns[(spread.gather(0, turns) > ROUNDING).int().argmax(dim=0), channels]
+        quantiles = (channels + 1) * GOLDEN % 1
+        for row in sorted(set(chosen.tolist())):
+            here = chosen == row
+            said = answers[row, steps.mask[row]][:, here].sort(dim=0).values
+            low, middle, high = (
+                _at(said, quantiles[here] + offset) for offset in (-AROUND, 0.0, AROUND)
+            )
+            self.threshold[here] = middle
+            own = spread[row, here]
+            sharp = torch.maximum((high - low) / 4, FINEST * own)
+            self.scale[here] = torch.where(own > ROUNDING, sharp, 1.0)
         shares = self.shares(steps)
         self.mean.copy_(shares.mean(dim=0))
         self.std.copy_(shares.std(dim=0, correction=0).clamp_min(LEAST_SPREAD))
+
+
+def _deviation(values: Tensor, mask: Tensor) -> Tensor:
+    """Standard deviations (B, width) of steps (B, L, width) over those that are no padding."""
+    there = mask[:, :, None].to(values.dtype)
+    count = there.sum(dim=1).clamp_min(1)
+    mean = (values * there).sum(dim=1) / count
+    square = ((values - mean[:, None]).square() * there).sum(dim=1) / count
+    return square.sqrt()
+
+
+def _at(ordered: Tensor, quantiles: Tensor) -> Tensor:
+    """The value of each column (L, width) that stands at its quantile (width,)."""
+    places = (quantiles.clamp(0, 1) * (len(ordered) - 1)).round().long()
+    return ordered.gather(0, places[None])[0]
 
 
 class SeriesConvnet(Network):

@@ -29,6 +29,8 @@ from fathom.training.transfer import begun, computing, loaded, on_features
 FEATURES_SHARE = 0.35  # of the time for training: what features may cost
 SPARED_SHARE = 0.8  # the same of the time that a network from scratch has no use for
 LOOK_SHARE = 0.1  # what they are allowed goes by so far before they are given up by a forecast
+FEWEST_PARTS = 3  # the first may be of long texts
+TIMED = 32  # examples
 TRIAL_SHARE = 0.12  # of the time that is left after them, for each of the two trials
 SHARE_OF_TIMING = 0.01
 FEW_VALIDATIONS = 3  # of a trial: to answer is as dear as a third of learning
@@ -77,7 +79,7 @@ def begin_with(
     network = loaded(head)
     allowed = max(FEATURES_SHARE * seconds, SPARED_SHARE * (seconds - useful))
     started = perf_counter()
-    needed = _features_made(head, network, allowed, progress)
+    needed, computed = _features_made(head, network, allowed, progress)
     if needed > allowed:
         why = (
             f"The features of the pretrained network would take {format_duration(needed)}, and "
@@ -85,7 +87,8 @@ def begin_with(
         )
         progress.say(why)
         return changed(plan, why=plan.why | {KEY: why}), scratch, None
-    each = needed / (len(head.train) + len(head.validation))
+    # Where they were there already, from a run before in this process, what they cost is timed.
+    each = needed / computed if computed else _seconds_each(head, network)
     time = TRIAL_SHARE * (seconds - (perf_counter() - started))
     field = [_head_tried(frozen, head, each)]
     if scratch.may_flip:
@@ -112,18 +115,31 @@ def _fit_of(what: Supervised, draft: Draft) -> Supervised:
 
 def _features_made(
     head: Supervised, network: Pretrained, allowed: float, progress: Progress
-) -> float:
-    """How many seconds all features took, or would take where that is more than `allowed`."""
-    total, before, started = len(head.train) + len(head.validation), 0, perf_counter()
+) -> tuple[float, int]:
+    """How many seconds all features took, or would take where that is more than `allowed`.
+
+    And of how many examples they were computed now.
+    """
+    total, before, computed, parts = len(head.train) + len(head.validation), 0, 0, 0
+    started = perf_counter()
     for examples in (head.validation, head.train):
+        count = 0
         for count in computing(head, examples, network):
-            done, gone = before + count, perf_counter() - started
+            done, gone, parts = before + count, perf_counter() - started, parts + 1
             progress.advance(done, total, "features of the pretrained network")
             foreseen = gone * total / done
-            if gone > LOOK_SHARE * allowed and foreseen > allowed:
-                return foreseen
-        before += len(examples)
-    return perf_counter() - started
+            if parts >= FEWEST_PARTS and gone > LOOK_SHARE * allowed and foreseen > allowed:
+                return foreseen, computed + count
+        before, computed = before + len(examples), computed + count
+    return perf_counter() - started, computed
+
+
+def _seconds_each(head: Supervised, network: Pretrained) -> float:
+    """How long the network takes for an example."""
+    some = head.validation.take(np.arange(min(TIMED, len(head.validation))))
+    started = perf_counter()
+    head.predict(network, some)
+    return (perf_counter() - started) / max(len(some), 1)
 
 
 def _head_tried(draft: Draft, head: Supervised, each: float) -> Way:

@@ -41,7 +41,7 @@ from fathom.training.trainer import Trainer, TrainingResult, Validation
 
 CHECKPOINTS = "checkpoints"
 AT_ONCE = 256  # pictures that are reduced together
-BEGUN_WITH = 128  # examples that a network may see before training
+BEGUN_WITH, BEGUN_VALUES = 64, 2**22  # examples, and values, that a network sees before training
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,13 @@ class Supervised:
         network = self.fresh()
         if begins(network) and len(self.train):
             with threads(self.training.threads):
-                begin(network, self._some(BEGUN_WITH))
+                begin(network, self._some())
         return network
 
-    def _some(self, count: int) -> dict[str, torch.Tensor]:
-        """The inputs of so many training examples, drawn at random."""
+    def _some(self) -> dict[str, torch.Tensor]:
+        """The inputs of a few training examples, drawn at random."""
+        each = sum(int(np.prod(block.shape[1:])) for block in self.train.inputs.values())
+        count = min(BEGUN_WITH, max(1, BEGUN_VALUES // max(each, 1)))
         some = self.train.sample(count, numpy_generator(self.seed, "begin"))
         rows = np.arange(len(some))
         blocks = {name: np.array(block[rows]) for name, block in some.inputs.items()}

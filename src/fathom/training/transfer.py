@@ -73,19 +73,23 @@ def features_of(
     what: Supervised, examples: Examples, network: Pretrained, progress: Progress | None = None
 ) -> Array:
     """What the backbone of `network` says of examples, (n, width) float32; computed once."""
+    key = _key(what, examples)
     progress = progress if progress is not None else Silent()
-    for done in computing(what, examples, network):
+    for done in computing(what, examples, network, key):
         progress.advance(done, len(examples), "features of the pretrained network")
-    return _features[_key(what, examples)]
+    return _features[key]
 
 
-def computing(what: Supervised, examples: Examples, network: Pretrained) -> Iterator[int]:
+def computing(
+    what: Supervised, examples: Examples, network: Pretrained, key: str | None = None
+) -> Iterator[int]:
     """Compute what `features_of` says, part by part: after each, how many examples are done.
 
     Each part is of about equal length, and long and short ones take turns, so that the time for all
-    can be foreseen from any share of them. What is given up on the way is lost.
+    can be foreseen from a few of them. What is given up on the way is lost. `key` is `_key`, where
+    it is known: all inputs are read for it.
     """
-    key = _key(what, examples)
+    key = _key(what, examples) if key is None else key
     if key in _features:
         _features.move_to_end(key)
         return
