@@ -34,7 +34,13 @@ from fathom.networks.attention import Attend, turned
 from fathom.networks.beginning import Beginning, begin, begins
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.recurrent import CELLS, Layer, RecurrentSpec
-from fathom.networks.series_convnet import SeriesConvnetSpec, changes, dilations_of, ranks
+from fathom.networks.series_convnet import (
+    FARTHEST,
+    SeriesConvnetSpec,
+    changes,
+    dilations_of,
+    ranks,
+)
 from fathom.networks.steps import Maps, MaskedBatchNorm, Steps, flat
 from fathom.networks.vit import sincos
 
@@ -536,7 +542,7 @@ def test_a_series_that_stands_still_sets_no_threshold():
     begin(network, {"x": series[:1]})  # where no series moves, nothing is far from the mean
     begun = network.counting(network.front({"x": series}))
     assert begun.isfinite().all()
-    assert begun.abs().max() <= 1 / 0.02 + 1
+    assert begun.abs().max() <= FARTHEST
 
 
 def test_what_a_mixed_network_holds_begins_too():

@@ -44,7 +44,8 @@ UNIFORM = 12**0.5  # makes the standard deviation of numbers spread evenly over 
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly over [0, 1]
 AROUND = 0.05  # quantiles on either side that tell how close to each other answers are
 FINEST = 0.01  # of the deviation of answers: no threshold is sharper
-LEAST_SPREAD = 0.02  # of shares: of what is all alike at first nothing must be made much
+LEAST_SPREAD = 1 / MOST_PLACES  # of shares: of what is all alike at first
+FARTHEST = 10.0  # that a share may be from the mean, in standard deviations
 MANY = 5_000
 """Training examples from which on the default network is twice as wide."""
 
@@ -264,7 +265,8 @@ class Counting(Beginning):
         """Features (B, width)."""
         if self.beginning:
             self._begin(steps)
-        return (self.shares(steps) - self.mean) / self.std
+        standardised: Tensor = (self.shares(steps) - self.mean) / self.std
+        return standardised.clamp(-FARTHEST, FARTHEST)
 
     def shares(self, steps: Steps) -> Tensor:
         """At what share of the steps each kernel answers more than its threshold, (B, width)."""
