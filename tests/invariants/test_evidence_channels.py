@@ -17,7 +17,7 @@ from fathom.core.output import OutputSpec
 from fathom.core.ragged import Ragged
 from fathom.core.record import Record
 from fathom.evidence import EVIDENCE
-from fathom.evidence.channels import never_silent
+from fathom.evidence.channels import _shown, never_silent
 from fathom.evidence.channels_sequences import Canvas, answers, item, made, maps_of, reach
 from fathom.evidence.channels_texts import linear_in_runs, shares
 from fathom.evidence.instruments import batch_of, copied_network
@@ -79,6 +79,12 @@ def test_largest_answers_stand_where_they_are_said_to(name: str, request: Any) -
                 assert float(maps[channel].max()) == pytest.approx(
                     stage.largest[row, channel], abs=1e-4
                 )
+
+
+def test_series_that_all_stand_still_have_nothing_to_show() -> None:
+    rows = [np.ones((50, 2), np.float32)] * 4
+    subject, examples = subject_of(SERIES, SeriesConvnetSpec(filters=2), rows, np.nan, np.float32)
+    assert _shown(subject, subject.model.network, the_encoder(subject), examples) is None
 
 
 VIEWS = 4  # of series with gaps: values, ranks, those of changes, whether there is a value

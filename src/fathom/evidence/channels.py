@@ -117,7 +117,10 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         if (shown := _shown(subject, network, encoder, examples))
     ]
     if not seen:
-        reason = "No stage of the network gives maps whose places could be found in its input."
+        reason = (
+            "No stage of the network answers one example more than another, at places that could "
+            "be found in its input."
+        )
         return [not_applicable(ID, GROUP, reason)]
     return [_record(subject, examples, seen)]
 
@@ -143,6 +146,8 @@ def _shown(subject: Subject, network: Any, encoder: Encoder, examples: Examples)
     if not _convolves(encoder):
         return None
     stages = _chosen(channels_sequences.answers(subject, encoder, examples))
+    if not stages:
+        return None
     if isinstance(block, TextBlock):
         items = [
             channels_texts.item(subject, encoder, examples, stage, _alive(stage)[:CHANNELS])
@@ -239,7 +244,8 @@ def _tensors(subject: Subject, examples: Examples) -> dict[str, Tensor]:
 
 
 def _chosen(stages: list[Any]) -> list[Any]:
-    """At most STAGES of them, spread evenly from the first to the last."""
+    """At most STAGES of them that tell examples apart, spread evenly from the first to the last."""
+    stages = [stage for stage in stages if len(_alive(stage))]
     if len(stages) <= STAGES:
         return stages
     places = np.linspace(0, len(stages) - 1, STAGES).round().astype(int)
