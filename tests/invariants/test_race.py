@@ -103,7 +103,7 @@ def test_a_gain_within_chance_does_not_count():
     assert winner([(0.80, 0.86), (0.84, 0.82), (0.82, 0.83)]) == 0
     assert winner([(0.80, 0.83), (0.84, 0.87), (0.82, 0.86)]) == 1
     # Of log losses on 8 examples, on 50 and on 1,000.
-    assert [winner([(-0.60, -0.45)], 0.0, rows) for rows in (8, 50, 1_000)] == [0, 1, 1]
+    assert [winner([(-0.60, -0.45)], 0.0, rows) for rows in (0, 8, 50, 1_000)] == [0, 0, 1, 1]
     assert [winner([(-0.60, -0.58)], 0.0, rows) for rows in (8, 50, 1_000)] == [0, 0, 1]
 
 

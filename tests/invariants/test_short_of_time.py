@@ -138,6 +138,12 @@ def test_features_are_given_up_once_they_would_take_too_long(
     assert taken == pytest.approx(expected)
 
 
+def test_features_of_no_validation_examples_take_no_time(monkeypatch):
+    monkeypatch.setattr(transfer, "computing", lambda head, examples, network: [len(examples)])
+    head = SimpleNamespace(validation=range(0), train=range(4))
+    assert transfer._features_made(head, None, 1.0, Silent())[1] == 4
+
+
 @pytest.mark.parametrize(("steps", "expected"), [(10, 60.0), (None, 0.0)])
 def test_with_steps_reading_takes_no_time_from_the_baselines(
     monkeypatch, tmp_path, steps, expected

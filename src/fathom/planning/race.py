@@ -112,7 +112,7 @@ def winner(scores: Scores, utmost: float = 1.0, examples: float = inf) -> int:
     """
     scores = np.asarray(scores, dtype=np.float64)
     means, best = scores.mean(axis=0), 0
-    share = CLEARLY + BY_CHANCE / examples
+    share = CLEARLY + BY_CHANCE / max(examples, 1)
     for place in range(1, len(means)):
         if not np.isfinite(means[best]):
             best = place if means[place] > means[best] else best

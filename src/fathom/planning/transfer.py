@@ -116,9 +116,9 @@ def _fit_of(what: Supervised, draft: Draft) -> Supervised:
 def _features_made(
     head: Supervised, network: Pretrained, allowed: float, progress: Progress
 ) -> tuple[float, int]:
-    """How many seconds all features took, or would take where that is more than `allowed`.
+    """Seconds that all features took, or would take where that is more than `allowed`.
 
-    And of how many examples they were computed now.
+    Beside them, of how many examples they were computed now: others were there already.
     """
     total, before, computed, parts = len(head.train) + len(head.validation), 0, 0, 0
     started = perf_counter()
@@ -127,7 +127,7 @@ def _features_made(
         for count in computing(head, examples, network):
             done, gone, parts = before + count, perf_counter() - started, parts + 1
             progress.advance(done, total, "features of the pretrained network")
-            foreseen = gone * total / done
+            foreseen = gone * total / max(done, 1)
             if parts >= FEWEST_PARTS and gone > LOOK_SHARE * allowed and foreseen > allowed:
                 return foreseen, computed + count
         before, computed = before + len(examples), computed + count
