@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
     budget = Budget(_seconds_for_evidence(outcome), clock=job.budget.clock)
     gathered = gather(subject, budget, progress, keep_fault)
     found = (*outcome.prepared.records, *gathered, *_search_records(job))
-    records = tuple(_finite(r) for r in found)
+    records = tuple(finite(r) for r in found)
     for name in faults:
         progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
     story = _story(outcome, shipped, progress.seconds)
@@ -64,7 +65,7 @@ def _search_records(job: Job) -> list[Record]:
     return search_records(read_json(path, Search)) if path.exists() else []
 
 
-def _finite(record: Record) -> Record:
+def finite(record: Record) -> Record:
     """The record without what JSON cannot hold: a value or an interval that is no number."""
     value, interval = record.value, record.interval
     if interval is not None and not all(isfinite(end) for end in interval):
@@ -161,7 +162,7 @@ def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Stor
         task=_task_sentence(prepared),
         created=datetime.now(UTC).date().isoformat(),
         command=job.command,
-        repeat_command=_repeat_command(plan.data.source, f"{folder}/{folders.PLAN}"),
+        repeat_command=repeat_command(plan.data.source, f"{folder}/{folders.PLAN}"),
         predict_command=f"fathom predict {shlex.quote(folder)} DATA -o predictions.csv",
         rows=len(prepared.raw.table),
         columns=len(prepared.schema.fields),
@@ -183,7 +184,7 @@ def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Stor
         primary=outcome.learned.what.task.primary,
         best_baseline=outcome.rivals.best,
         fathom_version=__version__,
-        replans=tuple(_events(job, "replan")),
+        replans=tuple(events(job.folder, "replan")),
         pretrained=_begun_with(plan),
     )
 
@@ -209,7 +210,7 @@ def _why(plan: Plan, shipped: Shipped) -> dict[str, str]:
     return plan.why | ({"inference.views": shipped.why_views} if shipped.why_views else {})
 
 
-def _repeat_command(source: str, plan: str) -> str:
+def repeat_command(source: str, plan: str) -> str:
     """How to repeat the run; data that lay in memory has to be handed in again."""
     return f"fathom fit {shlex.quote(plan)}" if source else f"fathom.fit(data, plan={plan!r})"
 
@@ -243,6 +244,7 @@ def _warnings(prepared: Prepared, rivals: Rivals) -> tuple[str, ...]:
     return (*problems, *unread, *rivals.left_out, *notes)
 
 
-def _events(job: Job, event: str) -> list[str]:
-    lines: list[dict[str, Any]] = read_lines(job.folder / folders.LOG)
+def events(folder: Path, event: str) -> list[str]:
+    """The sentences of a kind of event in the log of a run."""
+    lines: list[dict[str, Any]] = read_lines(folder / folders.LOG)
     return [line["sentence"] for line in lines if line.get("event") == event]

@@ -8,17 +8,16 @@ from typing import Any
 
 from fathom.core.budget import DEFAULT_BUDGET, Budget, parse_duration
 from fathom.core.progress import Progress, Silent
-from fathom.core.record import Record
+from fathom.core.record import MARKS, Record
 from fathom.core.schema import Schema
+from fathom.job import is_corpus
+from fathom.language.inspection import CorpusInspection, inspect_corpus
 from fathom.planning.device import choose_device
 from fathom.planning.plan import Plan, to_yaml
 from fathom.planning.prepare import prepare
 from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve
 from fathom.planning.rivals import BASELINE_SHARE, NO_RIVALS
-
-_MARKS = {"good": "✓", "fair": "!", "poor": "✗", "unknown": "·"}
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -35,7 +34,7 @@ class Inspection:
         fields = [
             f"  {f.name:<{width}}  {f.role:<8} {f.kind:<9} {f.reason}" for f in self.schema.fields
         ]
-        findings = [f"  {_MARKS[r.grade]} {r.sentence}" for r in self.records]
+        findings = [f"  {MARKS[r.grade]} {r.sentence}" for r in self.records]
         return "\n".join(
             [
                 f"Task: {self.schema.task}. {self.schema.task_reason}",
@@ -66,7 +65,7 @@ def inspect(
     progress: Progress | None = None,
     started: float | None = None,
     **options: Any,
-) -> Inspection:
+) -> Inspection | CorpusInspection:
     """Look at data without training. The options are those of `fathom.fit`.
 
     The time that the baselines would take is set aside, the network is timed, and nothing is
@@ -74,6 +73,17 @@ def inspect(
     """
     shown = progress or Silent()
     clock = Budget(parse_duration(budget or DEFAULT_BUDGET), started)
+    if is_corpus(source, options.get("task")):
+        del options["task"]
+        return inspect_corpus(
+            source,
+            settings or {},
+            clock=clock,
+            seed=seed,
+            device=choose_device(device),
+            progress=shown,
+            **options,
+        )
     request = make_request(
         source,
         settings or {},

@@ -14,22 +14,31 @@ from fathom import folders
 from fathom.core.budget import Budget
 from fathom.core.errors import BudgetError, FathomError, InterruptedRunError, PlanError
 from fathom.core.files import read_json, write_json
+from fathom.data.corpus.reading import CORPORA
 from fathom.data.formats.memory import run_name
-from fathom.planning.plan import load_plan
+from fathom.planning.language.plan import is_language
+from fathom.planning.language.plan import plan_of as language_plan_of
+from fathom.planning.language.request import (
+    LanguageRequest,
+    language_asked,
+    make_language_request,
+    repeat_language_request,
+)
+from fathom.planning.plan import plan_of, read_plan
 from fathom.planning.request import Asked, Request, asked_of, make_request, repeat_request
 from fathom.planning.study import check_storage
+from fathom.tasks.language import LANGUAGE
 from fathom.tracking import check_tracker
 
 
-@dataclass(frozen=True)
-class Job:
-    """What was asked for, the folder that it works in, and the time that it has.
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The folder that a run works in, and the time that it has.
 
     `resumed` tells whether an interrupted run is gone on with; `replans` is the file of changes in
     mid-run that a repeated or resumed plan replays. `track` names the tracker, if any.
     """
 
-    request: Request
     folder: Path
     budget: Budget
     command: str
@@ -41,6 +50,20 @@ class Job:
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
         return folders.is_finished(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Work):
+    """A run on examples, and what was asked for."""
+
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageJob(Work):
+    """A run on a corpus, and what was asked for."""
+
+    request: LanguageRequest
 
 
 def open_job(
@@ -58,7 +81,7 @@ def open_job(
     plan: str | Path | None,
     test: object | None,
     **options: Any,
-) -> Job:
+) -> Job | LanguageJob:
     """The run that a command means: a new one, a plan repeated, or an interrupted one resumed.
 
     Raises UserError where the folder cannot be written, the plan does not fit, or the interrupted
@@ -68,16 +91,19 @@ def open_job(
     plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
         _refuse_changes(plan_file, settings=settings, budget=budget_given, **options)
-        saved = load_plan(plan_file)
-        request = repeat_request(saved, device, source, test)
-        name = name or saved.name
+        request = _repeated(plan_file, device, source, test)
+        name = name or _plan_name(request)
     else:
-        request = make_request(
+        request = _asked_for(
             source, settings, test=test, budget_seconds=budget.seconds, device=device, **options
         )
     root = folders.make_root(out)
     request = replace(request, name=folders.safe_name(name or _default_name(source)))
-    asked = asked_of(request, plan_file)
+    asked = (
+        language_asked(request, plan_file)
+        if isinstance(request, LanguageRequest)
+        else asked_of(request, plan_file)
+    )
     found = _interrupted(root, request.name, asked) if resume else None
     planned = found is not None and (found / folders.PLAN).exists()
     if request.tune_storage is not None and not planned:
@@ -88,16 +114,56 @@ def open_job(
     elif planned:
         # The plan of the interrupted run decides; data that lay in memory is handed in again.
         plan_file = folder / folders.PLAN
-        request = replace(
-            repeat_request(load_plan(plan_file), device, source, test), name=request.name
+        request = replace(_repeated(plan_file, device, source, test), name=request.name)
+    work: dict[str, Any] = {
+        "folder": folder,
+        "budget": budget,
+        "command": command,
+        "resumed": found is not None,
+        "replans": (plan_file or folder / folders.PLAN).parent / folders.REPLANS,
+        "track": track,
+    }
+    if isinstance(request, LanguageRequest):
+        return LanguageJob(request=replace(request, folder=folder), **work)
+    return Job(request=replace(request, folder=folder), **work)
+
+
+def _asked_for(
+    source: object, settings: Mapping[str, Any], *, begin: str | None, **options: Any
+) -> Request | LanguageRequest:
+    """What a new run is asked for, of examples or of a corpus."""
+    if is_corpus(source, options.get("task")):
+        del options["task"]
+        return make_language_request(source, settings, begin=begin, **options)
+    if begin is not None:
+        raise PlanError(
+            f"--from {begin} goes on with a network of language: give --task {LANGUAGE} too. What "
+            "other data begin with is --set pretrained=FOLDER."
         )
-    request = replace(request, folder=folder)
-    replans = (plan_file or folder / folders.PLAN).parent / folders.REPLANS
-    return Job(request, folder, budget, command, found is not None, replans, track)
+    return make_request(source, settings, **options)
+
+
+def is_corpus(source: object, task: object) -> bool:
+    """Whether a source is read as a corpus: because that is asked for, or by its built-in name."""
+    return task == LANGUAGE or (task is None and isinstance(source, str) and source in CORPORA)
+
+
+def _repeated(
+    plan_file: Path, device: str, source: object, test: object | None
+) -> Request | LanguageRequest:
+    content = read_plan(plan_file)
+    if is_language(content):
+        return repeat_language_request(language_plan_of(content, plan_file), device, source, test)
+    return repeat_request(plan_of(content, plan_file), device, source, test)
+
+
+def _plan_name(request: Request | LanguageRequest) -> str:
+    assert request.plan is not None
+    return request.plan.name
 
 
 @contextmanager
-def accounting(job: Job) -> Iterator[None]:
+def accounting(job: Work) -> Iterator[None]:
     """Whatever goes wrong is told in a way that the user can act on, and nothing is lost."""
     try:
         yield

@@ -18,15 +18,15 @@ from typing import Any
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from fathom import folders
+from fathom import folders, language
 from fathom.core.budget import DEFAULT_BUDGET, Budget, parse_duration
 from fathom.core.errors import ArtefactError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress, Timed
-from fathom.core.schema import TaskName
+from fathom.core.schema import AnyTask
 from fathom.display import shown
 from fathom.findings import measure
-from fathom.job import Job, accounting, open_job
+from fathom.job import Job, LanguageJob, accounting, open_job
 from fathom.planning.device import choose_device
 from fathom.planning.environment import describe_environment, differences
 from fathom.planning.plan import Plan, identity_of, save_plan
@@ -47,7 +47,7 @@ def fit(
     *,
     target: str | Sequence[str] | None = None,
     test: object | None = None,
-    task: TaskName | None = None,
+    task: AnyTask | None = None,
     group: str | None = None,
     time: str | None = None,
     drop: str | tuple[str, ...] = (),
@@ -58,6 +58,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     tune: int | None = None,
     tune_storage: str | None = None,
+    begin: str | Path | None = None,
     name: str | None = None,
     out: str | Path = "runs",
     device: str = "auto",
@@ -76,7 +77,8 @@ def fit(
     counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
     plan, `steps` the training's length without any timing; `tune` is how many settings are tried on
     validation first, and `tune_storage` a database URL that several machines may share; `track` is
-    'tensorboard' or 'mlflow'; `plan` is a `plan.yaml` to repeat on data in memory. Without
+    'tensorboard' or 'mlflow'; `plan` is a `plan.yaml` to repeat on data in memory. `begin` is a run,
+    or a folder in Hugging Face's format, whose network of language training goes on with. Without
     `progress` bars are shown where somebody can see them. Returns the finished Run, whose files lie
     in the folder `out`/`name`.
 
@@ -106,16 +108,17 @@ def fit(
         seed=seed,
         tune=tune,
         tune_storage=tune_storage,
+        begin=None if begin is None else str(begin),
     )
     with accounting(job), shown(progress) as display:
-        return work(job, display)
+        if job.finished:
+            display.say(f"{job.folder} is finished: there is nothing to resume.")
+            return load(job.folder)
+        return language.work(job, display) if isinstance(job, LanguageJob) else work(job, display)
 
 
 def work(job: Job, progress: Progress) -> Run:
-    """The whole way, once it is clear what to do and where."""
-    if job.finished:
-        progress.say(f"{job.folder} is finished: there is nothing to resume.")
-        return load(job.folder)
+    """The whole way, once it is clear what to do and where; `language.work` is that of a corpus."""
     progress = timed = Timed(progress, job.budget.elapsed, job.budget.clock)
     prepared = prepare(job.request, job.budget, progress)
     write_json(job.folder / folders.SCHEMA, prepared.schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fathom.deployment.bundle import Bundle
+    from fathom.deployment.language.bundle import LanguageBundle
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,6 +54,29 @@ class Run:
         from fathom.deployment.bundle import load_bundle
 
         return load_bundle(self.folder / BUNDLE)
+
+    @cached_property
+    def language(self) -> LanguageBundle:
+        """The network of language and the n-grams of a run on a corpus, verified.
+
+        `language.sampler` writes, `language.network` says how likely texts are. Raises PlanError
+        where the run has learned something else.
+        """
+        from fathom.deployment.language.bundle import find_language_bundle, load_language_bundle
+
+        return load_language_bundle(find_language_bundle(self.folder))
+
+    def sample(self, prompt: str | Sequence[str] = "", **sampling: Any) -> Any:
+        """What the network of language writes behind a prompt: its text, or one for each prompt.
+
+        `sampling` are max_tokens, temperature, top_k, top_p and seed; see `inference.Sampling`.
+        """
+        from fathom.inference.sampler import Sampling
+
+        sampler, how = self.language.sampler, Sampling(**sampling)
+        if isinstance(prompt, str):
+            return sampler.sample(prompt, how).text
+        return [written.text for written in sampler.sample_several(prompt, how)]
 
     def predict(self, data: object, *, model: str | None = None) -> pd.DataFrame:
         """Predict a file, a folder, a DataFrame or an array: one row for each of its rows.

@@ -153,6 +153,13 @@ def test_with_steps_reading_takes_no_time_from_the_baselines(
     late = Budget(60, already=60, clock=lambda: 0.0)
     handed = []
     monkeypatch.setattr(pipeline, "fit_rivals", lambda *_, budget, **__: handed.append(budget))
-    job = Job(request, tmp_path, late, "", False, tmp_path / "replans.jsonl")
+    job = Job(
+        request=request,
+        folder=tmp_path,
+        budget=late,
+        command="",
+        resumed=False,
+        replans=tmp_path / "replans.jsonl",
+    )
     pipeline._fit_rivals(job, prepared, Silent())
     assert handed[0].remaining == expected

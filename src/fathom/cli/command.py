@@ -9,6 +9,7 @@ from fathom.cli.fit import fit
 from fathom.cli.inspect import inspect
 from fathom.cli.predict import predict
 from fathom.cli.report import report
+from fathom.cli.sample import sample
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,9 +29,11 @@ def fathom() -> None:
       fathom fit GunPoint_TRAIN.ts                         time series
       fathom inspect churn.csv --target Churn              look first, train nothing
       fathom predict runs/churn new.csv -o answers.csv     use what was learned
+      fathom fit books/ --task language                    a corpus: text or source code
+      fathom sample runs/books "Once upon a time"          let it write
       fathom report runs/churn                             where the report is
     """
 
 
-for verb in (fit, inspect, predict, report):
+for verb in (fit, inspect, predict, sample, report):
     fathom.add_command(verb)

@@ -40,6 +40,12 @@ from fathom.core.urls import without_password
     type=click.Choice(["tensorboard", "mlflow"]),
     help="Write the training log and the results there too.",
 )
+@click.option(
+    "--from",
+    "begin",
+    metavar="RUN",
+    help="Go on with the network of language of a run, or of a folder in Hugging Face's format.",
+)
 @device_option
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on the last line.")
@@ -60,6 +66,8 @@ def fit(
       series        .ts files (UCR, UEA); arrays (n, channels, time); long tables, a row
                     for each step: --set series_id=COLUMN --set series_time=COLUMN
       arrays        NumPy (.npz, .npy), a folder of IDX files
+      a corpus      with --task language: a text file, a folder of texts or source code, JSON
+                    Lines with a text field; python-library is built in
       built in      digits, wine, breast-cancer, diabetes
       a run         its folder, or its plan.yaml: the run is repeated
 
@@ -79,6 +87,8 @@ def fit(
       fathom fit GunPoint_TRAIN.ts --test GunPoint_TEST.ts        time series
       fathom fit steps.csv --target state --set series_id=patient --set series_time=minute
       fathom fit birds.csv --target species                       a column of paths of sounds
+      fathom fit books/ --task language --budget 10m              a network that writes
+      fathom fit letters.txt --task language --from runs/books    goes on with it
       fathom fit churn.csv --target Churn --tune 20 --budget 10m
       fathom fit churn.csv --target Churn --device cuda:1 --track mlflow
       fathom fit runs/churn/plan.yaml            the same plan again: the same weights

@@ -20,8 +20,8 @@ _DATA = (
     click.option("--test", metavar="FILE", help="A test set of its own, of the same columns."),
     click.option(
         "--task",
-        type=click.Choice(["classification", "multilabel", "regression"]),
-        help="What to learn, where the guess is wrong.",
+        type=click.Choice(["classification", "multilabel", "regression", "language"]),
+        help="What to learn, where the guess is wrong; language: what comes next in a corpus.",
     ),
     click.option(
         "--group",

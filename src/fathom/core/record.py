@@ -9,6 +9,9 @@ from msgspec import Struct
 EVIDENCE_FORMAT = 1
 
 Grade = Literal["good", "fair", "poor", "unknown"]
+MARKS: dict[Grade, str] = {"good": "✓", "fair": "!", "poor": "✗", "unknown": "·"}
+"""What stands for a grade in a terminal."""
+
 Status = Literal["measured", "not_applicable", "skipped"]
 
 

@@ -28,6 +28,9 @@ Kind = Literal[
 ]
 Role = Literal["input", "target", "group", "order", "ignored"]
 TaskName = Literal["classification", "multilabel", "regression"]
+AnyTask = TaskName | Literal["language"]
+"""What can be learned: one column of a table from the others, or the text of a corpus."""
+
 DecimalSign = Literal["", ".", ","]
 
 

@@ -41,7 +41,6 @@ class Task(Protocol):
     """What the trainer, inference and evidence need to know of what is to be learned."""
 
     name: str
-    output: OutputSpec
 
     def modules(self) -> dict[str, nn.Module]:
         """Modules beyond the network (critics, target networks); they are checkpointed."""
@@ -59,6 +58,7 @@ class Task(Protocol):
 class SupervisedTask(Task, Protocol):
     """A task with inputs and targets: it also encodes targets, predicts and scores."""
 
+    output: OutputSpec
     primary: str
     """The metric that chooses between models: `roc_auc`, `accuracy`, `rmse` …"""
 

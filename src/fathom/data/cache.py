@@ -39,6 +39,7 @@ from fathom.core.stored import StoredArray, StoredFile
 
 CACHE_FORMAT = 1
 MANIFEST, PIXELS = "manifest.json", "pixels.bin"
+TOKENS = "tokens"  # the folder beside that of pictures (see `corpus.token_files`)
 LIMIT = "40G"
 MEMORY_SHARE = 1 / 8  # of the machine's memory, above which pictures stay on disk
 SPARE = 256 * 2**20  # what is left free on the disk
@@ -172,13 +173,14 @@ def storing_entry(key: Key, shape: Shape) -> Iterator[Writer]:
         )
 
 
-def make_room(needed: int) -> None:
+def make_room(needed: int, root: Path | None = None) -> None:
     """Remove the entries that were not used for longest until `needed` bytes more are allowed.
 
-    Raises StorageError, and removes nothing, where they are above the limit alone, or the disk has
-    no room for them even with the cache empty.
+    `root` is a folder of entries of another kind, if it is not that of pictures; each kind may hold
+    as much. Raises StorageError, and removes nothing, where they are above the limit alone, or the
+    disk has no room for them even with the cache empty.
     """
-    root, most = cache_folder(), limit()
+    root, most = root or cache_folder(), limit()
     if needed > most:
         reason = f"FATHOM_CACHE_LIMIT allows {_bytes(most)}, and {_bytes(needed)} are needed"
         raise StorageError(_what(root), reason, "Raise it")
@@ -204,7 +206,7 @@ def no_room(root: Path, reason: str) -> StorageError:
 
 
 def _what(root: Path) -> str:
-    return f"the cache of decoded pictures in {root}"
+    return f"the cache of {'encoded texts' if root.name == TOKENS else 'decoded pictures'} in {root}"
 
 
 def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:

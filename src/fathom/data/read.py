@@ -23,6 +23,8 @@ from fathom.data.series_columns import settle
 BUILTIN = ("digits", "wine", "breast-cancer", "diabetes")
 ARRAYS = ("", ".npz", ".npy")  # endings of what holds arrays; objects in memory have none
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+TEXTS = (".txt", ".md", ".rst", ".text", ".py", ".c", ".js", ".java", ".tex", ".html")
+"""Endings of texts: no table, but a corpus."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,11 @@ def _format(path: Path) -> Format:
             return FORMATS[name]
     if path.suffix.lower() in foreign.ADVICE:
         raise DataError(f"{path} is {foreign.ADVICE[path.suffix.lower()]}.")
+    if path.suffix.lower() in TEXTS:
+        raise DataError(
+            f"{path} is a text: to learn what comes next in such texts, give --task language; to "
+            "learn a column from the others, give a table."
+        )
     ending = f"the ending {path.suffix!r}" if path.suffix else "no ending"
     raise DataError(f"{path} has {ending}, which is not read; what is read: {_formats()}.")
 

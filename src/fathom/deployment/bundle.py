@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
@@ -103,7 +104,7 @@ def write_bundle(
     contents = {
         SCHEMA: to_json(schema),
         TRUST: to_json(trust),
-        NETWORK: _weights(network),
+        NETWORK: weights_of(network.state_dict()),
         BASELINE: _arrays(arrays),
     }
     manifest = Manifest(
@@ -132,9 +133,10 @@ def write_bundle(
         ) from None
 
 
-def _weights(network: nn.Module) -> bytes:
-    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in network.state_dict().items()}
-    return bytes(safetensors.torch.save(tensors))
+def weights_of(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as the bytes of a safetensors file; each is cloned, as the format knows no sharing."""
+    copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
+    return bytes(safetensors.torch.save(copies))
 
 
 def _arrays(arrays: Mapping[str, Array]) -> bytes:
@@ -151,7 +153,12 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     naming the file that is wrong and the way out, PlanError for a device that is not there.
     """
     folder = Path(folder)
-    _check_device(device)
+    check_device(device)
+    if writes(folder):
+        raise PlanError(
+            f"{folder} holds a network of language, which has no column to predict: use fathom "
+            f"sample {folder}, or run.sample in Python."
+        )
     manifest = read_manifest(folder)
     contents = {name: read_file(folder, name, manifest.files[name]) for name in FILES}
     schema = parse(contents[SCHEMA], folder / SCHEMA, Schema)
@@ -161,7 +168,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     trust = parse(contents[TRUST], folder / TRUST, Trust)
     if not 0 < trust.temperature < math.inf:
         raise ArtefactError(f"The temperature in {folder / TRUST} is not above 0; {WAY_OUT}.")
-    tensors = _tensors(contents[NETWORK], folder / NETWORK)
+    tensors = read_tensors(contents[NETWORK], folder / NETWORK)
     model = LoadedModel(
         schema=schema,
         inputs=input_spec(schema),
@@ -180,7 +187,17 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     return Bundle(folder, schema, network, baseline, manifest.default, manifest)
 
 
-def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+def writes(folder: Path) -> bool:
+    """Whether a bundle is that of a network of language, by its own word."""
+    try:
+        content = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return False
+    return isinstance(content, dict) and content.get("task") == "language"
+
+
+def read_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, which was read from `path`. Raises ArtefactError."""
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except (SafetensorError, *UNFIT) as error:
@@ -206,7 +223,8 @@ def _baseline(entry: BaselineEntry, content: bytes, path: Path) -> Baseline:
         ) from None
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise PlanError for a device that is not there."""
     kind = device.split(":", maxsplit=1)[0]
     if kind not in ("cpu", "cuda"):
         raise PlanError(f"There is no device {device!r}; known: cpu, cuda.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,17 @@ WAY_OUT = "copy the bundle again from where it was made, or run fathom fit anew"
 
 ModelName = Literal["network", "baseline"]
 T = TypeVar("T")
+
+
+class Listing(Protocol):
+    """A manifest of any kind."""
+
+    @property
+    def files(self) -> dict[str, FileEntry]:
+        """Every other file of the bundle."""
+
+
+M = TypeVar("M", bound=Listing)
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,13 +87,18 @@ def entry_of(content: bytes) -> FileEntry:
 
 def read_manifest(folder: Path) -> Manifest:
     """The `bundle.json` of a folder. Raises ArtefactError where it is missing or not as written."""
+    return check_files(folder, Manifest, FILES)
+
+
+def check_files(folder: Path, kind: type[M], files: tuple[str, ...]) -> M:
+    """The `bundle.json` of a folder as a manifest of some kind that lists just these `files`."""
     path = folder / MANIFEST
     _check_size(path, None)
-    manifest = parse(_read(path), path, Manifest)
-    wrong = sorted(set(FILES) ^ set(manifest.files))
+    manifest = parse(_read(path), path, kind)
+    wrong = sorted(set(files) ^ set(manifest.files))
     if wrong:
         raise ArtefactError(
-            f"{path} is not as Fathom writes it: its list of files should be {', '.join(FILES)}, "
+            f"{path} is not as Fathom writes it: its list of files should be {', '.join(files)}, "
             f"but differs in {', '.join(map(repr, wrong[:5]))}; {WAY_OUT}."
         )
     return manifest

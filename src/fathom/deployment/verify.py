@@ -41,6 +41,7 @@ from fathom.data.table import Column, Table
 from fathom.data.texts import tokenizer_fits
 from fathom.deployment.manifest import WAY_OUT
 from fathom.networks import Network, NetworkSpec, build
+from fathom.networks.language import LanguageSpec
 
 LARGEST_SIDE = 4096  # pixels of a picture's side
 FILLS, SPARE = 32, 100_000  # how often building may write each weight, and what is small anyway
@@ -101,7 +102,7 @@ def _others_fit(statistics: Statistics | None) -> bool:
     return True
 
 
-class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """In this context, tensors of `limit` elements in all can be made and filled, then no more."""
 
     def __init__(self, limit: int) -> None:
@@ -128,21 +129,21 @@ def restore_network(
     tensor is missing, unknown, of another shape or type, or not finite.
     """
     most = sum(tensor.numel() for tensor in tensors.values())
-    _check_sizes(spec, most, path)
+    check_sizes(spec, most, path)
     try:
-        with _Bounded(FILLS * most + SPARE):
+        with Bounded(FILLS * most + SPARE):
             network = build(spec, input_spec(schema), output_spec(schema), seed=0)
     except UNFIT as error:
         raise ArtefactError(
             f"The network of {path} cannot be built: {str(error).rstrip('.')}; {WAY_OUT}."
         ) from None
-    _check_tensors(network.state_dict(), tensors, path)
+    check_tensors(network.state_dict(), tensors, path)
     network.load_state_dict(tensors, strict=True)
     return network
 
 
-def _check_sizes(spec: NetworkSpec, most: int, path: Path) -> None:
-    """No number in a spec exceeds the number of weights that are there."""
+def check_sizes(spec: NetworkSpec | LanguageSpec, most: int, path: Path) -> None:
+    """Raise ArtefactError where a number in a spec exceeds the number of weights that are there."""
     for key, value in msgspec.to_builtins(spec).items():
         sizes = value if isinstance(value, list) else [value]
         if any(isinstance(size, int) and size > max(most, 1) for size in sizes):
@@ -151,7 +152,9 @@ def _check_sizes(spec: NetworkSpec, most: int, path: Path) -> None:
             )
 
 
-def _check_tensors(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_tensors(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise ArtefactError where a tensor is missing, unknown, of another form, or not finite."""
+
     def some(names: set[str]) -> str:
         return ", ".join(sorted(names)[:3]) + (" …" if len(names) > 3 else "")
 

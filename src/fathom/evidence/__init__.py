@@ -9,6 +9,7 @@ from fathom.core.budget import Budget
 from fathom.core.errors import FathomError
 from fathom.core.progress import Progress, Silent
 from fathom.core.record import Record
+from fathom.core.registry import Registry
 from fathom.evidence import (
     anatomy,
     attention,
@@ -26,7 +27,7 @@ from fathom.evidence import (
     walkthrough,
     worst,
 )
-from fathom.evidence.measure import EVIDENCE, Measure
+from fathom.evidence.measure import EVIDENCE, AnySubject, Measure
 from fathom.evidence.subject import Subject
 
 # The order of registration is the order in which evidence is gathered: what decides comes first.
@@ -59,38 +60,39 @@ def _unheard(name: str, traceback_text: str) -> None:
 
 
 def gather(
-    subject: Subject,
+    subject: AnySubject,
     budget: Budget,
     progress: Progress | None = None,
     on_fault: Callable[[str, str], None] = _unheard,
+    kinds: Registry[Measure] = EVIDENCE,
 ) -> list[Record]:
-    """Every kind of evidence in the order of the report, within `budget`.
+    """Every one of `kinds` of evidence in the order of the report, within `budget`.
 
     A kind that fails by our own fault leaves a skipped record, and `on_fault(name, traceback_text)`
     is told of it; a FathomError and Ctrl-C go through.
     """
     records: list[Record] = []
-    total = len(list(EVIDENCE))
+    total = len(list(kinds))
     shown = progress or Silent()
-    for done, (name, kind) in enumerate(EVIDENCE.items()):
+    for done, (name, kind) in enumerate(kinds.items()):
         shown.advance(done, total, name.replace("_", " "))
-        records += _one(kind, subject, _share(name, budget), on_fault)
+        records += _one(kind, subject, _share(name, budget, kinds), on_fault)
     shown.advance(total, total)
     return records
 
 
-def _share(name: str, budget: Budget) -> Budget:
+def _share(name: str, budget: Budget, kinds: Registry[Measure]) -> Budget:
     """The part of what is left that `name` may use: its weight among those still to come, doubled.
 
     Doubled, because most kinds need far less than their share and hand the rest on.
     """
-    names = list(EVIDENCE)
-    to_come = sum(EVIDENCE[other].weight for other in names[names.index(name) :])
-    return budget.share(2 * budget.remaining * EVIDENCE[name].weight / to_come)
+    names = list(kinds)
+    to_come = sum(kinds[other].weight for other in names[names.index(name) :])
+    return budget.share(2 * budget.remaining * kinds[name].weight / to_come)
 
 
 def _one(
-    kind: Measure, subject: Subject, budget: Budget, on_fault: Callable[[str, str], None]
+    kind: Measure, subject: AnySubject, budget: Budget, on_fault: Callable[[str, str], None]
 ) -> list[Record]:
     try:
         return kind.measure(subject, budget)

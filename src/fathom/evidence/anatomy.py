@@ -105,9 +105,9 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         if stage.name in curves:
             stage.update_ratio = float(np.median(curves[stage.name][1]))
     records = [
-        _layers(stages),
+        layers_record(stages),
         _dead_units(stages),
-        _gradient_ratio(stages),
+        gradient_ratio_record(stages),
         gradients_record(gradient_curves(subject.log, network)),
         updates_record(curves),
     ]
@@ -215,7 +215,8 @@ def saturated_share(module: nn.Module, output: Tensor) -> float | None:
     return float((distance < SATURATED).float().mean())
 
 
-def _layers(stages: list[Stage]) -> Record:
+def layers_record(stages: list[Stage]) -> Record:
+    """`anatomy.layers`: what was seen of each stage, as a table."""
     parameters = sum(stage.parameters for stage in stages)
     names = ", ".join(stage.name for stage in stages)
     return Record(
@@ -303,7 +304,8 @@ def _pieces(stage: Stage) -> list[Stage]:
     return [rest, *layers]
 
 
-def _gradient_ratio(stages: list[Stage]) -> Record:
+def gradient_ratio_record(stages: list[Stage]) -> Record:
+    """`anatomy.gradient_ratio`: the first stage's gradient over the last one's."""
     learned = [piece for stage in stages if stage.parameters for piece in _pieces(stage)]
     if len(learned) < 2 or not learned[-1].grad_rms or not learned[0].grad_rms:
         reason = "It takes two stages with gradients above zero to compare them."

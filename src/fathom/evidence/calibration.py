@@ -66,12 +66,16 @@ def reliability(confidence: Array, right: Array) -> Reliability:
 
 
 def calibration_error(
-    confidence: Array, right: Array, generator: np.random.Generator, rows: Array | None = None
+    confidence: Array,
+    right: Array,
+    generator: np.random.Generator,
+    rows: Array | None = None,
+    claimed: str = "every label of every row",
 ) -> Estimate:
     """Expected calibration error with a basic bootstrap interval over fixed bins.
 
     `rows` (m,) tells which row each of the m claims is of, where rows make several: what is drawn
-    anew are rows then, whose claims hang together.
+    anew are rows then, whose claims hang together. `claimed` says for the method what they claim.
 
     Noise can only add to an error that is a mean of absolute values, and resampling adds it once
     more; the basic interval (2 e - quantiles) takes that second helping off again.
@@ -82,7 +86,7 @@ def calibration_error(
         draws, what = _resampled(places, apart, generator), "top class"
     else:
         draws = _resampled_rows(places, apart, rows, generator)
-        what = "every label of every row"
+        what = claimed
     low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     ends = max(0.0, 2 * value - float(high)), max(0.0, 2 * value - float(low))
     bins = wording.plural(int(places.max()) + 1, "bin")
@@ -177,7 +181,7 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
         first = _record(subject, ids[0], before, None)
     return [
         first,
-        _record(subject, ids[1], claimed, _figure(before, claimed)),
+        _record(subject, ids[1], claimed, reliability_figure(before, claimed)),
     ]
 
 
@@ -273,7 +277,9 @@ def _between(estimate: Estimate) -> str:
     return f"95 % interval {low} to {high}"
 
 
-def _figure(before: Claims, after: Claims) -> Figure:
+def reliability_figure(before: Claims, after: Claims) -> Figure:
+    """What was claimed against what came true, at a temperature of 1 and as it is used."""
+
     def curve(claims: Claims) -> dict[str, Any]:
         bins = reliability(claims.confidence, claims.right)
         return {key: values.tolist() for key, values in vars(bins).items()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from msgspec.structs import replace
+from torch import nn
 
 from fathom.core.budget import Budget
 from fathom.core.examples import Examples
@@ -45,6 +47,18 @@ IDS = tuple(
 )
 
 
+class Costed(Protocol):
+    """What a subject knows of what the run has cost."""
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """What the pipeline has measured."""
+
+    @property
+    def stages(self) -> Mapping[str, float]:
+        """Seconds of each stage of the run so far."""
+
+
 def _seconds(subject: Subject) -> float:
     share = BATCH / max(len(subject.splits["validation"]), 1)
     return 0.5 + 4 * subject.prediction_seconds(NETWORK, "validation") * min(share, 1.0)
@@ -55,24 +69,19 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     """Every `cost.*` record; timings are taken here, on this machine."""
     examples = subject.examples("validation")
     return [
-        _parameters(subject),
+        parameters_record(subject.model.network),
         _flops(subject, examples),
-        _from_pipeline(subject, "train_seconds", "train_seconds", "Training the network took"),
-        _with_stages(
-            _from_pipeline(
-                subject, "total_seconds", "total_seconds_so_far", "All work so far took"
-            ),
-            subject,
-        ),
-        _memory(subject),
+        *time_records(subject),
+        memory_record(subject),
         _latency(subject, examples, budget),
         _throughput(subject, examples),
-        _energy(subject),
+        energy_record(subject, subject.model.device, _answering(subject)),
     ]
 
 
-def _parameters(subject: Subject) -> Record:
-    parameters = list(subject.model.network.parameters())
+def parameters_record(network: nn.Module) -> Record:
+    """`cost.parameters`: how many numbers are learned, and what they take."""
+    parameters = list(network.parameters())
     count = sum(p.numel() for p in parameters)
     size = sum(p.numel() * p.element_size() for p in parameters)
     return Record(
@@ -121,7 +130,16 @@ def _not_measured(id: str) -> Record:
     return skipped(id, "cost", "This was not measured while the network was trained.")
 
 
-def _from_pipeline(subject: Subject, name: str, key: str, words: str) -> Record:
+def time_records(subject: Costed) -> list[Record]:
+    """`cost.train_seconds` and `cost.total_seconds`."""
+    whole = _from_pipeline(subject, "total_seconds", "total_seconds_so_far", "All work so far took")
+    return [
+        _from_pipeline(subject, "train_seconds", "train_seconds", "Training the network took"),
+        _with_stages(whole, subject),
+    ]
+
+
+def _from_pipeline(subject: Costed, name: str, key: str, words: str) -> Record:
     id = f"cost.{name}"
     if key not in subject.costs:
         return _not_measured(id)
@@ -139,7 +157,7 @@ def _from_pipeline(subject: Subject, name: str, key: str, words: str) -> Record:
     )
 
 
-def _with_stages(record: Record, subject: Subject) -> Record:
+def _with_stages(record: Record, subject: Costed) -> Record:
     """The record with a figure of where the time went."""
     spent = {name: s for name, s in subject.stages.items() if s >= LEAST_SHOWN}
     if record.status != "measured" or not spent:
@@ -158,7 +176,8 @@ def _with_stages(record: Record, subject: Subject) -> Record:
     return replace(record, figure=figure)
 
 
-def _memory(subject: Subject) -> Record:
+def memory_record(subject: Costed) -> Record:
+    """`cost.peak_memory_bytes`."""
     if "peak_memory_bytes" not in subject.costs:
         return _not_measured("cost.peak_memory_bytes")
     value = float(subject.costs["peak_memory_bytes"])
@@ -220,15 +239,23 @@ def _throughput(subject: Subject, examples: Examples) -> Record:
     )
 
 
-def _energy(subject: Subject) -> Record:
+def _answering(subject: Subject) -> Callable[[], object]:
+    """A burst of the network's work: a batch of examples is answered."""
+    some = subject.examples("validation")
+    some = some.take(np.arange(min(BATCH, len(some))))
+    return lambda: subject.network.predict(some)
+
+
+def energy_record(subject: Costed, device: str, work: Callable[[], object]) -> Record:
+    """`cost.energy_joules`, by the power that the processor draws while `work` is done."""
     id = "cost.energy_joules"
     if "total_seconds_so_far" not in subject.costs:
         return _not_measured(id)
-    if subject.model.device != "cpu":
+    if device != "cpu":
         reason = "The power that this accelerator draws is not known here, so nothing is estimated."
         return skipped(id, "cost", reason)
     seconds = float(subject.costs["total_seconds_so_far"])
-    watts, source = _watts(subject)
+    watts, source = _watts(subject, work)
     joules = watts * seconds
     return Record(
         id,
@@ -249,23 +276,21 @@ def _kilowatt_hours(joules: float) -> str:
     return f" ({wording.number(hours)} kWh)" if hours >= 1e-3 else ""
 
 
-def _watts(subject: Subject) -> tuple[float, str]:
+def _watts(subject: Costed, work: Callable[[], object]) -> tuple[float, str]:
     """Power drawn while working: read off the processor where it tells, else assumed per core."""
-    read = _processor_watts(subject)
+    read = _processor_watts(work)
     if read is not None:
         return read, "read off the processor (RAPL) while it answered examples"
     threads = max(1, int(subject.costs.get("threads", 1)))
     return WATTS_PER_CORE * threads, f"assumed at {WATTS_PER_CORE:g} W for every core at work"
 
 
-def _processor_watts(subject: Subject, seconds: float = 0.3) -> float | None:
+def _processor_watts(work: Callable[[], object], seconds: float = 0.3) -> float | None:
     """The whole package's power over a burst of work; None where it cannot be read."""
-    some = subject.examples("validation")
-    some = some.take(np.arange(min(BATCH, len(some))))
     try:
         before, started = int(RAPL.read_text()), perf_counter()
         while perf_counter() - started < seconds:
-            subject.network.predict(some)
+            work()
         used = int(RAPL.read_text()) - before
     except (OSError, ValueError):
         return None

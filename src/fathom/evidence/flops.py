@@ -13,6 +13,7 @@ from fathom.core.mel import LogMel
 from fathom.networks.attention import Attend
 from fathom.networks.embeddings import PiecewiseNumbers
 from fathom.networks.family import MembersHead
+from fathom.networks.language.attention import CausalAttend
 
 
 def _linear(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
@@ -41,6 +42,14 @@ def _attend(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * 2 * output.numel() * int(inputs[1].shape[1])
 
 
+def _causal_attend(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
+    # Each of T tokens is compared with itself and those before it alone, and takes up a share of
+    # each: of T new ones among S that makes T S - T (T - 1) / 2 pairs.
+    rows, heads, new, size = output.shape
+    pairs = new * int(inputs[1].shape[2]) - new * (new - 1) // 2
+    return 2 * 2 * int(rows * heads * size) * pairs
+
+
 def _members_head(module: Any, inputs: tuple[Any, ...], output: Tensor) -> int:
     return 2 * len(inputs[0]) * int(module.weight.numel())
 
@@ -62,6 +71,7 @@ COUNTERS: dict[type[nn.Module], Counter] = {
     nn.Conv3d: _convolution,
     PiecewiseNumbers: _piecewise,
     Attend: _attend,
+    CausalAttend: _causal_attend,
     nn.RNN: _cells,
     nn.LSTM: _cells,
     nn.GRU: _cells,

@@ -47,7 +47,12 @@ class Call:
 
 def copied_network(subject: Subject) -> Any:
     """A copy in evaluation mode and float32: no gradient or hook touches the shipped one."""
-    network = copy.deepcopy(subject.model.network).float().eval()
+    return copied(subject.model.network)
+
+
+def copied(shipped: nn.Module) -> Any:
+    """The same of a network."""
+    network = copy.deepcopy(shipped).float().eval()
     for module in network.modules():
         # On a graphics card recurrent layers go backwards only while they train; without dropout of
         # their own they compute the same.

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from fathom.core.budget import Budget, format_duration
 from fathom.core.record import Record, skipped
 from fathom.core.registry import Registry
 from fathom.evidence.metrics import metrics_of
-from fathom.evidence.subject import Subject
 
-Run = Callable[[Subject, Budget], list[Record]]
-Estimate = Callable[[Subject], float]
+Run = Callable[[Any, Budget], list[Record]]
+"""`measure(subject, budget)` of a Subject, or of a LanguageSubject."""
+
+Estimate = Callable[[Any], float]
+
+
+class Named(Protocol):
+    """A task, as far as it matters here."""
+
+    @property
+    def name(self) -> str:
+        """What the task is called."""
+
+
+class AnySubject(Protocol):
+    """A Subject, a LanguageSubject: `reader` is the name of the evidence that measures now."""
+
+    reader: str
+
+    @property
+    def task(self) -> Named:
+        """What was to be learned."""
+
 
 GRACE = 5.0  # seconds; a run that says nothing of its network is worse than one that ends late
 
@@ -34,19 +55,19 @@ class Measure:
     weight: float = 1.0
     essential: bool = False
 
-    def measure(self, subject: Subject, budget: Budget) -> list[Record]:
+    def measure(self, subject: AnySubject, budget: Budget) -> list[Record]:
         """The records; `skipped` ones where the budget is spent or will not suffice."""
         subject.reader = self.name
         reason = self._too_little(subject, budget)
         return self.skip(subject, reason) if reason else self.run(subject, budget)
 
-    def skip(self, subject: Subject, reason: str) -> list[Record]:
+    def skip(self, subject: AnySubject, reason: str) -> list[Record]:
         """A skipped record for each of the main ids, for one reason."""
-        names = [metric.name for metric in metrics_of(subject.task.name)]
+        names = [metric.name for metric in metrics_of(subject.task.name)] or [""]
         ids = dict.fromkeys(id.format(metric=name) for id in self.ids for name in names)
         return [skipped(id, self.group or id.split(".")[0], reason) for id in ids]
 
-    def _too_little(self, subject: Subject, budget: Budget) -> str:
+    def _too_little(self, subject: AnySubject, budget: Budget) -> str:
         """Why there is not time enough, or an empty string where there is."""
         way_out = "Give a larger --budget to have it measured."
         left = max(0.0, budget.remaining)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fathom.core.predictor import Predictor
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.scores import Metric
 from fathom.evidence.seen import parts
@@ -20,6 +19,9 @@ TITLES = {
     "series": "the linear model on random convolutions",
     "audio": "gradient boosting on features of sound",
     "mixture": "gradient boosting on all columns",
+    "kneser_ney": "the Kneser-Ney n-gram model",
+    "xz": "the compressor xz",
+    "frequencies": "knowing only how frequent each token is",
 }
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
@@ -33,6 +35,8 @@ STRENGTHS = {
     "mixture": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
+    "kneser_ney": "being simpler and cheaper: it only counts",
+    "xz": "being simpler and cheaper, and on every machine",
 }
 
 
@@ -51,7 +55,7 @@ def strength(name: str) -> str:
     return STRENGTHS.get(name, "being simpler")
 
 
-def settled(model: Predictor) -> bool:
+def settled(model: object) -> bool:
     """Whether fitting went as far as it would; False where the budget cut it short."""
     return bool(getattr(model, "settled", True))
 

@@ -47,11 +47,11 @@ def measure(subject: Subject, budget: Budget) -> list[Record]:
     checks = [line for line in subject.log if line.get("kind") == "validation"]
     events = [line for line in subject.log if line.get("kind") == "event"]
     records = [_validation(subject, checks, steps)]
-    records += [_loss(steps), _learning_rate(steps), _grad_norm(steps)]
-    return records + ([_events(events)] if events else [])
+    records += [loss_record(steps), learning_rate_record(steps), grad_norm_record(steps)]
+    return records + ([events_record(events)] if events else [])
 
 
-def _column(lines: list[dict[str, Any]], key: str) -> tuple[Array, Array]:
+def column(lines: list[dict[str, Any]], key: str) -> tuple[Array, Array]:
     """Steps and finite values of a key, over the lines that have it."""
     pairs = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
     steps, values = np.array(pairs, dtype=float).reshape(-1, 2).T
@@ -68,17 +68,20 @@ def smooth(values: Array) -> Array:
     return means if len(values) > len(kernel) else values
 
 
-def _curve(name: str, steps: Array, values: Array) -> dict[str, Any]:
+def curve(name: str, steps: Array, values: Array) -> dict[str, Any]:
+    """A line of a figure of curves, thinned to what can be told apart."""
     kept = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int))
     return {"name": name, "x": steps[kept].tolist(), "y": values[kept].tolist()}
 
 
-def _curves(series: list[dict[str, Any]], y_label: str, log_y: bool = False) -> Figure:
+def curves(series: list[dict[str, Any]], y_label: str, log_y: bool = False) -> Figure:
+    """A figure of lines over the steps."""
     data = {"series": series, "x_label": "step", "y_label": y_label, "log_y": log_y}
     return Figure("curves", data)
 
 
-def _missing(id: str, what: str) -> Record:
+def missing(id: str, what: str) -> Record:
+    """A record that the log holds nothing for."""
     return not_applicable(id, "training", f"The training log holds no {what}.")
 
 
@@ -87,9 +90,9 @@ def _validation(
 ) -> Record:
     """How the metric that weights are chosen by moved on validation, and when it was best."""
     metric = chosen_by(subject, checks)
-    steps, scores = _column(checks, "score")
+    steps, scores = column(checks, "score")
     if not len(scores):
-        return _missing("training.validation", "validation scores")
+        return missing("training.validation", "validation scores")
     values = scores if metric.higher_is_better else -scores
     last = max([int(steps[-1]), *(int(line["step"]) for line in lines)])
     best = best_of(scores)
@@ -108,7 +111,7 @@ def _validation(
         method="the best of the validations in the log; its weights are the ones kept",
         higher_is_better=metric.higher_is_better,
         grade=grade,
-        figure=_curves([_curve("validation", steps, values)], metric.title),
+        figure=curves([curve("validation", steps, values)], metric.title),
     )
 
 
@@ -181,10 +184,11 @@ def judge(
     return "It had settled when training ended: more time alone would change little.", "good"
 
 
-def _loss(lines: list[dict[str, Any]]) -> Record:
-    steps, losses = _column(lines, "loss")
+def loss_record(lines: list[dict[str, Any]]) -> Record:
+    """`training.loss` from the lines of steps."""
+    steps, losses = column(lines, "loss")
     if not len(losses):
-        return _missing("training.loss", "training loss")
+        return missing("training.loss", "training loss")
     smoothed = smooth(losses)
     return Record(
         "training.loss",
@@ -198,14 +202,15 @@ def _loss(lines: list[dict[str, Any]]) -> Record:
         split="train",
         method="moving average of the logged losses; augmentation and dropout are at work in them",
         higher_is_better=False,
-        figure=_curves([_curve("training loss", steps, smoothed)], "loss"),
+        figure=curves([curve("training loss", steps, smoothed)], "loss"),
     )
 
 
-def _learning_rate(lines: list[dict[str, Any]]) -> Record:
-    steps, rates = _column(lines, "learning_rate")
+def learning_rate_record(lines: list[dict[str, Any]]) -> Record:
+    """`training.learning_rate` from the lines of steps."""
+    steps, rates = column(lines, "learning_rate")
     if not len(rates):
-        return _missing("training.learning_rate", "learning rates")
+        return missing("training.learning_rate", "learning rates")
     peak = int(np.argmax(rates))
     return Record(
         "training.learning_rate",
@@ -216,14 +221,15 @@ def _learning_rate(lines: list[dict[str, Any]]) -> Record:
         ),
         value=float(rates[peak]),
         method="the highest in the log",
-        figure=_curves([_curve("learning rate", steps, rates)], "learning rate"),
+        figure=curves([curve("learning rate", steps, rates)], "learning rate"),
     )
 
 
-def _grad_norm(lines: list[dict[str, Any]]) -> Record:
-    steps, norms = _column(lines, "grad_norm")
+def grad_norm_record(lines: list[dict[str, Any]]) -> Record:
+    """`training.grad_norm` from the lines of steps."""
+    steps, norms = column(lines, "grad_norm")
     if not len(norms):
-        return _missing("training.grad_norm", "gradient norms")
+        return missing("training.grad_norm", "gradient norms")
     median = float(np.median(norms))
     window = max(3, len(norms) // 10)
     spikes = int(np.sum(norms > SPIKE * np.maximum(median_filter(norms, window), median)))
@@ -239,11 +245,12 @@ def _grad_norm(lines: list[dict[str, Any]]) -> Record:
         split="train",
         method="median of the logged norms, before clipping",
         grade="fair" if spikes else "good",
-        figure=_curves([_curve("gradient norm", steps, norms)], "gradient norm", log_y=True),
+        figure=curves([curve("gradient norm", steps, norms)], "gradient norm", log_y=True),
     )
 
 
-def _events(lines: list[dict[str, Any]]) -> Record:
+def events_record(lines: list[dict[str, Any]]) -> Record:
+    """`training.events` from the lines of events."""
     rows = [[line.get("step", 0), line.get("sentence", line.get("event", ""))] for line in lines]
     many = wording.plural(len(lines), "event")
     return Record(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
@@ -20,35 +21,44 @@ GOOD_UPDATE, FAIR_UPDATE = (1e-4, 5e-2), (1e-5, 3e-1)
 Curves = dict[str, tuple[list[int], list[float]]]
 """Stage name to steps and values."""
 
+Stages = Sequence[tuple[str, nn.Module]]
 
-def update_curves(log: list[dict[str, Any]], network: Any) -> Curves:
-    """Update ratios: the norm of a step over the norm of the weights, for every stage."""
+
+def update_curves(log: list[dict[str, Any]], network: Any, stages: Stages | None = None) -> Curves:
+    """Update ratios: the norm of a step over the norm of the weights, for every stage.
+
+    `stages` are those of the network where it does not tell them itself.
+    """
 
     def ratio(norms: dict[str, float]) -> float | None:
         weight = norms["weight_norm"]
         return norms["update_norm"] / weight if weight > 0 else None
 
-    return _curves(log, network, ratio)
+    return _curves(log, network, ratio, stages)
 
 
-def gradient_curves(log: list[dict[str, Any]], network: Any) -> Curves:
+def gradient_curves(
+    log: list[dict[str, Any]], network: Any, stages: Stages | None = None
+) -> Curves:
     """The norm of the gradient, before clipping, for every stage.
 
     Layers of a model of transformers count as stages, and the stage as what lies outside of them.
     """
-    return _curves(log, network, lambda norms: norms["grad_norm"], by_layer=True)
+    return _curves(log, network, lambda norms: norms["grad_norm"], stages, by_layer=True)
 
 
 def _curves(
     log: list[dict[str, Any]],
     network: Any,
     value_of: Callable[[dict[str, float]], float | None],
+    stages: Stages | None,
     *,
     by_layer: bool = False,
 ) -> Curves:
     """A value of each stage's norms over the lines of the log that hold them."""
-    owner = {id(p): name for name, module in network.stages() for p in module.parameters()}
-    for name, module in network.stages() if by_layer else ():
+    parts = network.stages() if stages is None else stages
+    owner = {id(p): name for name, module in parts for p in module.parameters()}
+    for name, module in parts if by_layer else ():
         inner = module.layers() if isinstance(module, Model) else []
         for number, layer in enumerate(inner, 1):
             owner |= {id(p): f"{name} layer {number}" for p in layer.parameters()}

@@ -34,16 +34,16 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     chosen = next((str(settings[key]) for key in _FAMILY_KEYS if key in settings), None)
     specs = [FAMILIES[name] for name in (may_mean(chosen) if chosen else FAMILIES)]
     plans = [
-        {"network.family": str} | _kinds({"network": family.spec} | _SECTIONS) for family in specs
+        {"network.family": str} | kinds_of({"network": family.spec} | _SECTIONS) for family in specs
     ]
     for key, value in settings.items():
         if is_of_field(str(key)):
             check_field_setting(str(key), value)
         elif key not in _FAMILY_KEYS:
-            _check(str(key), value, plans)
+            check_setting(str(key), value, plans)
 
 
-def _check(key: str, value: Any, plans: list[dict[str, Any]]) -> None:
+def check_setting(key: str, value: Any, plans: list[dict[str, Any]]) -> None:
     """Raise what is wrong with one setting in all `plans`, dotted keys to types."""
     wrong: PlanError | None = None
     for kinds in plans:
@@ -66,14 +66,14 @@ def _check(key: str, value: Any, plans: list[dict[str, Any]]) -> None:
         raise wrong
 
 
-def _kinds(sections: Mapping[str, type[Struct]]) -> dict[str, Any]:
+def kinds_of(sections: Mapping[str, type[Struct]]) -> dict[str, Any]:
     """Dotted keys to their types, in sections and in the structs that these hold."""
     found: dict[str, Any] = {}
     for section, spec in sections.items():
         for field, kind in get_type_hints(spec).items():
             key = f"{section}.{field}"
             if isinstance(kind, type) and issubclass(kind, Struct):
-                found |= _kinds({key: kind})
+                found |= kinds_of({key: kind})
             elif field in spec.__struct_fields__:
                 found[key] = kind
     return found

@@ -151,6 +151,19 @@ def digest_of(decisive: Any, splits: Splits) -> str:
 
 def load_plan(path: Path) -> Plan:
     """Read a `plan.yaml`. Raises ArtefactError (damaged), PlanError (a value that does not fit)."""
+    return plan_of(read_plan(path), path)
+
+
+def plan_of(content: dict[str, Any], path: Path) -> Plan:
+    """The plan that was read from a file. Raises PlanError for a value that does not fit."""
+    try:
+        return msgspec.convert(content, Plan, strict=False)
+    except msgspec.ValidationError as error:
+        raise PlanError(f"{path} does not fit: {misfit(error, content)}") from None
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """What stands in a `plan.yaml` of this format. Raises ArtefactError where it is none."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -163,10 +176,7 @@ def load_plan(path: Path) -> Plan:
         raise ArtefactError(
             f"{path} has the format {content['format_version']}; this Fathom reads {PLAN_FORMAT}."
         )
-    try:
-        return msgspec.convert(content, Plan, strict=False)
-    except msgspec.ValidationError as error:
-        raise PlanError(f"{path} does not fit: {misfit(error, content)}") from None
+    return content
 
 
 def _unread(error: Exception) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from fathom import folders
 from fathom.core.errors import PlanError, nearest
 from fathom.core.packages import require
-from fathom.core.schema import Kind, SeriesReading, TaskName
+from fathom.core.schema import AnyTask, Kind, SeriesReading, TaskName
 from fathom.planning.early import check_settings
 from fathom.planning.overrides import convert
 from fathom.planning.plan import DataPlan, Plan
@@ -70,7 +70,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     test: str
     target: str | tuple[str, ...] | None
-    task: TaskName | None
+    task: AnyTask | None
     group: str | None
     time: str | None
     drop: tuple[str, ...]
@@ -85,6 +85,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     series_id: str | None = None
     series_time: str | None = None
     pretrained: str = "auto"
+    begin: str = ""
     format_version: int = REQUEST_FORMAT
 
     def differences(self, now: Asked) -> list[str]:
@@ -99,8 +100,8 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
 def asked_of(request: Request, plan_file: Path | None) -> Asked:
     """The words of a request; where a plan is repeated its file stands for the source."""
     return Asked(
-        source=_lasting(plan_file or request.source),
-        test=_lasting(request.test),
+        source=lasting(plan_file or request.source),
+        test=lasting(request.test),
         target=request.target,
         task=request.task,
         group=request.group,
@@ -257,10 +258,10 @@ def data_plan(
 ) -> DataPlan:
     """The plan's section about the data. A path is written absolute, so that a repeat finds it."""
     return DataPlan(
-        source=_lasting(request.source),
+        source=lasting(request.source),
         target=target,
         task=task,
-        test=_lasting(request.test) or None,
+        test=lasting(request.test) or None,
         group=request.group,
         time=request.time,
         drop=request.drop,
@@ -276,9 +277,10 @@ def data_plan(
     )
 
 
-def _lasting(source: object) -> str:
+def lasting(source: object) -> str:
+    """A source as text: a path absolute, so that a repeat finds it; empty for data in memory."""
     if not isinstance(source, str | Path):
         return ""
     path = Path(source).expanduser()
-    lasting = path.exists() or has_magic(str(path))  # a pattern such as part-*.csv
-    return str(path.resolve()) if lasting else str(source)
+    stays = path.exists() or has_magic(str(path))  # a pattern such as part-*.csv
+    return str(path.resolve()) if stays else str(source)

@@ -35,6 +35,7 @@ from fathom.data.table import Column, Table
 MEDIA = (PICTURES, SOUNDS, TEXTS)
 MOST_HEADER = 10_000  # bytes of a first line that may be a header
 STRAY = 0.1  # of the files of a folder that may be of another kind, as covers among sounds are
+SOURCES = (".md", ".rst", ".py", ".c", ".js", ".java", ".tex")  # endings of text that nobody sorts
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ def _below(path: Path, root: Path) -> str:
 def _nothing_found(path: Path) -> str:
     """Say what the folder holds instead of a folder of files for each class."""
     inside = visible(path)
-    tables = [p.name for p in inside if p.suffix.lower() in (".csv", ".tsv", ".txt", ".parquet")]
+    tables = [p.name for p in inside if p.suffix.lower() in (".csv", ".tsv", ".parquet")]
     suffixes = Counter(p.suffix.lower() for p in inside if p.is_file())
     if not inside:
         return (
@@ -325,5 +326,10 @@ def _nothing_found(path: Path) -> str:
             )
     if tables:
         return f"{path} is a folder of tables: name one of them, such as {path / tables[0]}."
+    if any(suffix in (*TEXTS.suffixes, *SOURCES) for suffix in suffixes):
+        return (
+            f"The texts in {path} lie in no class folder: move each into a folder named after its "
+            "class, or give --task language to learn what comes next in them."
+        )
     such = ", or ".join(medium.such for medium in MEDIA)
     return f"{path} holds nothing to learn from: put a folder of {such} for each class there."

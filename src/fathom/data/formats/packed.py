@@ -12,7 +12,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,17 +68,33 @@ def read_bytes(path: Path) -> bytes:
 
     Raises DataError where it is damaged or would fill the memory.
     """
+    if path.suffix.lower() not in PACKERS:
+        return path.read_bytes()
+    out = io.BytesIO()
+    for chunk in chunks(path):
+        out.write(chunk)
+    return out.getvalue()
+
+
+def chunks(path: Path, size: int = CHUNK) -> Iterator[bytes]:
+    """The content of a file in chunks of `size` bytes, the last one shorter; else as `read_bytes`.
+
+    Chunks of an unpacked stream may be shorter, none is empty.
+    """
     packer = PACKERS.get(path.suffix.lower())
     if packer is None:
-        return path.read_bytes()
-    allowed = allowed_bytes(path)
-    out = io.BytesIO()
+        with path.open("rb") as file:
+            while chunk := file.read(size):
+                yield chunk
+        return
+    allowed, done = allowed_bytes(path), 0
     try:
         with packer(path) as stream:
-            while chunk := stream.read(CHUNK):
-                out.write(chunk)
-                if out.tell() > allowed:
+            while chunk := stream.read(size):
+                done += len(chunk)
+                if done > allowed:
                     raise too_large(path)
+                yield chunk
     except (PermissionError, FileNotFoundError):
         raise
     except _BROKEN as error:
@@ -87,7 +103,6 @@ def read_bytes(path: Path) -> bytes:
             f"{path} is damaged or not what its ending {path.suffix} says ({reason}): get it "
             "anew, or unpack it yourself."
         ) from None
-    return out.getvalue()
 
 
 def allowed_bytes(path: Path) -> int:

@@ -1,0 +1,239 @@
+"""Networks of language, side by side with plainer ways to the same end.
+
+    python benchmarks/language.py characters --data input.txt    against nanoGPT's own setting
+    python benchmarks/language.py writing --data input.txt       with the cache, without, in batches
+    python benchmarks/language.py code                           Python's own standard library
+
+`characters`: the last tenth of the text is the test; a plain GPT in nanoGPT's setting for a
+processor (field/nanogpt_text.py) is trained first, then Fathom once for each budget; told are
+seconds of training and the loss on all of the test text in nats a character. `writing` trains a
+network for a moment and times its sampler. `code` holds a tenth of the files out, and completes the
+names that stand there behind `import` and `def`, beside the n-gram model. Results are added to
+benchmarks/results/language.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import sysconfig
+import zlib
+from argparse import ArgumentParser
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fathom import load
+from fathom.core.prediction import Array
+from fathom.deployment.language.bundle import LanguageBundle
+from fathom.evidence.intervals import paired_shares, wilson
+from fathom.inference.sampler import Sampler, Sampling
+from field.environments import THIS, clean_environment
+from field.lines import fit_with_fathom, keep, scratch
+
+FILE = "language.jsonl"
+PEER = "nanogpt"
+TEST_SHARE = 0.1
+BUDGETS = (30, 45, 60, 90, 150, 270)
+TOKENS, REPEATS = 256, 5
+NAME = re.compile(r"(?m)^[ \t]*(import|def)[ \t]+([A-Za-z_]\w*)")
+PLACES, NAME_TOKENS, BEFORE = 400, 12, 2_000
+
+
+def parted(data: Path, folder: Path) -> tuple[Path, Path]:
+    """The first nine tenths of a text and its last tenth, as files."""
+    text = data.read_text()
+    cut = int((1 - TEST_SHARE) * len(text))
+    paths = folder / "train.txt", folder / "test.txt"
+    for path, part in zip(paths, (text[:cut], text[cut:]), strict=True):
+        path.write_text(part)
+    return paths
+
+
+def characters(data: Path, budgets: list[int]) -> None:
+    """The curve of the peer, then a run of Fathom for each budget."""
+    with scratch() as folder:
+        train, test = parted(data, Path(folder))
+        script = str(Path(__file__).parent / "field" / "nanogpt_text.py")
+        done = subprocess.run(
+            [sys.executable, script, str(train), str(test)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=clean_environment(),
+        )
+        curve = [json.loads(line) for line in done.stdout.splitlines()]
+        keep(FILE, THIS, what="characters", model=PEER, n=len(test.read_text()), curve=curve)
+        goal, seconds = curve[-1]["nats"], curve[-1]["train_seconds"]
+        for budget in budgets:
+            run = fit_with_fathom(
+                str(train), "--test", str(test), "--task", "language",
+                "--set", "tokenizer=char", "--budget", f"{budget}s", out=folder,
+            )  # fmt: skip
+            told = of_run(run)
+            told["reached_goal"] = told["nats"] <= goal
+            told["share_of_peer_seconds"] = round(told["train_seconds"] / seconds, 3)
+            keep(FILE, THIS, what="characters", model="fathom", budget=budget, **told)
+
+
+def of_run(run: dict[str, Any]) -> dict[str, Any]:
+    """What one run says: the loss of the network in nats a byte, seconds, what it was."""
+    records = run["records"]
+    bits = records["performance.bits_per_byte"]
+    return {
+        "nats": round(bits["value"] * log(2), 4),
+        "bits_per_byte": bits["value"],
+        "interval": bits["interval"],
+        "kneser_ney": records["baseline.kneser_ney.bits_per_byte"]["value"],
+        "xz": (records.get("baseline.xz.bits_per_byte") or {}).get("value"),
+        "train_seconds": round(records["cost.train_seconds"]["value"], 1),
+        "tokens_per_second": records["cost.tokens_per_second"]["value"],
+        "parameters": records["cost.parameters"]["value"],
+        "seconds": run["process_seconds"],
+    }
+
+
+def writing(data: Path, budget: int) -> None:
+    """Seconds to write TOKENS tokens with the cache, without it, and many texts at once."""
+    with scratch() as folder:
+        run = fit_with_fathom(
+            str(data), "--task", "language", "--set", "tokenizer=char",
+            "--set", f"network.context={TOKENS + 8}", "--budget", f"{budget}s", out=folder,
+        )  # fmt: skip
+        model = load(run["run"]).language.network.model
+        parameters = run["records"]["cost.parameters"]["value"]
+    cached, plain = Sampler(model), Sampler(model, cached=False)
+    timed: dict[str, float] = {}
+    for name, write in {
+        "cached": lambda: cached.sample("\n", _exactly(0)),
+        "without": lambda: plain.sample("\n", _exactly(0)),
+        "batch_of_16": lambda: cached.sample(["\n"] * 16, _exactly(0)),
+    }.items():
+        timed[name] = _median_seconds(write)
+    keep(
+        FILE,
+        THIS,
+        what="writing",
+        tokens=TOKENS,
+        parameters=parameters,
+        **{f"seconds_{name}": round(seconds, 4) for name, seconds in timed.items()},
+        times_faster_than_without=round(timed["without"] / timed["cached"], 2),
+        batch_times_faster_per_text=round(16 * timed["cached"] / timed["batch_of_16"], 2),
+    )
+
+
+def _exactly(seed: int) -> Sampling:
+    return Sampling(max_tokens=TOKENS, temperature=1.0, seed=seed)
+
+
+def _median_seconds(write: Callable[[], Any]) -> float:
+    write()
+    taken = []
+    for _ in range(REPEATS):
+        started = perf_counter()
+        write()
+        taken.append(perf_counter() - started)
+    return median(taken)
+
+
+def code(budget: str) -> None:
+    """Bits per byte on held-out files, and exact completions of the names in them."""
+    with scratch() as folder:
+        train, test = _library(Path(folder))
+        run = fit_with_fathom(
+            str(train), "--test", str(test), "--task", "language", "--budget", budget, out=folder
+        )
+        keep(FILE, THIS, what="code", budget=budget, **of_run(run), verdict=run["verdict"])
+        bundle = load(run["run"]).language
+        for word in ("import", "def"):
+            keep(FILE, THIS, what="code names", behind=word, **_completed(bundle, test, word))
+
+
+def _library(folder: Path) -> tuple[Path, Path]:
+    """Python's standard library, a tenth of its files for testing, by their names alone."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(library.rglob("*.py")):
+        name = path.relative_to(library)
+        if {"site-packages", "dist-packages"} & set(name.parts):
+            continue
+        part = "test" if zlib.crc32(str(name).encode()) % 10 == 0 else "train"
+        place = folder / part / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    return folder / "train", folder / "test"
+
+
+def _completed(bundle: LanguageBundle, test: Path, word: str) -> dict[str, Any]:
+    """How often each model writes the very name that stands behind a word in held-out files."""
+    prompts, names = _places(test, word)
+    tokenizer = bundle.network.model.tokenizer
+    begun = [np.concatenate([[tokenizer.end], tokenizer.encode(p)]) for p in prompts]
+    right = {}
+    for model in (bundle.network, bundle.baseline):
+        said = _greedy(model.next_log_probs, begun, tokenizer.end)
+        found = [_first_name(tokenizer.decode(tokens)) for tokens in said]
+        right[model.name] = np.array([a == b for a, b in zip(found, names, strict=True)])
+    network, ngrams = right["network"], right["kneser_ney"]
+    gain = paired_shares(network, ngrams)
+    return {
+        "n": len(names),
+        "network": float(network.mean()),
+        "network_interval": wilson(int(network.sum()), len(names)).interval,
+        "kneser_ney": float(ngrams.mean()),
+        "gain": gain.value,
+        "gain_interval": gain.interval,
+    }
+
+
+def _places(test: Path, word: str) -> tuple[list[str], list[str]]:
+    """Text up to and behind the word, and the name that follows, at places drawn at random."""
+    found = []
+    for path in sorted(test.rglob("*.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for match in NAME.finditer(text):
+            if match[1] == word:
+                found.append((text[max(0, match.start(2) - BEFORE) : match.start(2)], match[2]))
+    chosen = np.random.default_rng(0).permutation(len(found))[:PLACES]
+    # The blank before a name belongs to the name in most vocabularies of byte pairs.
+    return [found[i][0].rstrip(" ") for i in chosen], [found[i][1] for i in chosen]
+
+
+def _greedy(next_log_probs: Callable[[list[Array]], Array], begun: list[Array], end: int) -> list:
+    texts = [list(tokens) for tokens in begun]
+    for _ in range(NAME_TOKENS):
+        said = next_log_probs([np.array(text) for text in texts]).argmax(axis=1)
+        for text, token in zip(texts, said, strict=True):
+            text.append(int(token))
+    written = [text[len(tokens) :] for text, tokens in zip(texts, begun, strict=True)]
+    return [tokens[: tokens.index(end)] if end in tokens else tokens for tokens in written]
+
+
+def _first_name(text: str) -> str:
+    found = re.match(r"\s*([A-Za-z_]\w*)", text)
+    return found[1] if found else ""
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["characters", "writing", "code"])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--budget", default="10m", help="of code; of writing in seconds")
+    given = parser.parse_args()
+    if given.what == "code":
+        code(given.budget)
+    elif given.what == "writing":
+        writing(given.data, int(given.budget) if given.budget.isdigit() else 60)
+    else:
+        characters(given.data, given.budgets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Splitting a corpus: train, validation, calibration and test text, so that nothing leaks.
+
+Whole documents where there are enough of them, copies and near duplicates on one side. A few
+documents, such as one book, and documents far larger than the others are cut by position instead:
+the beginning trains, what follows is held out, the end is the test. A split is a pure function of
+corpus and seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fathom.core.errors import DataError
+from fathom.core.prediction import Array
+from fathom.core.quantities import prefixed
+from fathom.core.randomness import numpy_generator
+from fathom.data.corpus.alike import Units, find_straddlers, find_units
+from fathom.data.corpus.splits import PARTS, CorpusSplits, Cut, Straddlers, whole
+from fathom.data.corpus.survey import Survey
+
+__all__ = ["PARTS", "CorpusSplits", "Cut", "Straddlers", "split_documents", "whole"]
+
+SHARES = {"validation": 0.04, "calibration": 0.03, "test": 0.05}
+SMALL = 200_000  # bytes of text below which a larger share is needed to measure anything
+SMALL_SHARES = {"validation": 0.08, "calibration": 0.06, "test": 0.10}
+CAPS = {"validation": 2_000_000, "calibration": 1_000_000, "test": 4_000_000}
+"""More bytes than these hardly narrow an interval, and are better spent on training."""
+FEW = 20  # documents below which shares cannot be made of whole ones
+LARGE = 2.0  # times the largest held-out part, above which a document is cut
+LEAST_BYTES = 10_000
+OVERFULL = 1.1  # times its share that a part may get by a whole document
+
+Targets = dict[str, int]
+Cuts = dict[int, tuple[Cut, ...]]
+
+
+def split_documents(
+    survey: Survey, seed: int = 0, given_test: Survey | None = None
+) -> CorpusSplits:
+    """The part of every document, or of its stretches. With `given_test` there is no test part.
+
+    Raises DataError where there is less text than it takes.
+    """
+    if survey.bytes < LEAST_BYTES:
+        raise DataError(
+            f"{survey.called} holds {survey.bytes:,} bytes of text, too few to learn language "
+            f"from: give {LEAST_BYTES:,} or more, better some hundred thousand."
+        )
+    targets = _targets(survey.bytes, given=given_test is not None)
+    units = find_units(survey)
+    large = (units.counts == 1) & (units.sizes > LARGE * max(targets.values()))
+    if (~large).sum() < FEW:
+        part, cuts, way = _by_position(survey, units, targets)
+    else:
+        part, cuts, way = _by_documents(survey.sizes, units, large, targets, seed)
+    splits = CorpusSplits(part, survey.sizes, cuts, way, survey.digest, units.repeated)
+    if given_test is not None:
+        straddlers = find_straddlers(survey, given_test, part == PARTS.index("train"))
+        splits = replace(
+            splits, given=given_test.sizes, given_digest=given_test.digest, straddlers=straddlers
+        )
+    _demand_all(survey, splits, targets)
+    return replace(splits, how=_sentence(splits))
+
+
+def _targets(size: int, *, given: bool) -> Targets:
+    """Bytes of each part that is to be cut off, the largest first."""
+    shares = SMALL_SHARES if size < SMALL else SHARES
+    names = ("validation", "calibration") if given else ("test", "validation", "calibration")
+    return {name: min(CAPS[name], round(shares[name] * size)) for name in names}
+
+
+def _by_documents(
+    sizes: Array, units: Units, large: Array, targets: Targets, seed: int
+) -> tuple[Array, Cuts, str]:
+    """Whole units at random, `large` (U,) ones cut by position; each kind gives its share.
+
+    Only the end of a document is held out where that is larger than the part it was drawn for.
+    """
+    part, total = np.zeros(len(sizes), dtype=np.int8), int(sizes.sum())
+    cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in units.first[large]}
+    free = ~large
+    share = int(units.sizes[free].sum()) / total
+    for name, target in targets.items():
+        code, wanted = PARTS.index(name), max(1, round(target * share))
+        order = numpy_generator(seed, "corpus", name).permutation(np.flatnonzero(free))
+        chosen = _filling(units, order, wanted)
+        free[chosen] = False
+        single = (units.counts[chosen] == 1) & (units.sizes[chosen] > OVERFULL * wanted)
+        part[np.isin(units.of, chosen[~single])] = code
+        for i in units.first[chosen[single]]:
+            cuts[int(i)] = (Cut(int(sizes[i]) - wanted, code),)
+    way = "whole documents at random"
+    if cuts:
+        one = len(cuts) == 1
+        way += f", but of {len(cuts):,} large {'one' if one else 'ones'} only stretches at the end"
+    return part, cuts, way
+
+
+def _filling(units: Units, order: Array, target: int) -> Array:
+    """The first units in that order which make up about `target` bytes.
+
+    A single document counts as no more than that, since its end may be enough; several that are
+    alike are taken only where they fit, unless nothing else is there.
+    """
+    sizes = units.sizes[order]
+    held = np.where(units.counts[order] == 1, np.minimum(sizes, target), sizes)
+    chosen, total = [], 0
+    for unit, size in zip(order, held, strict=True):
+        if total + size <= OVERFULL * target:
+            chosen.append(unit)
+            total += int(size)
+        if total >= target / OVERFULL:
+            break
+    return np.array(chosen or [order[held.argmin()]], dtype=np.int64)
+
+
+def _by_position(survey: Survey, units: Units, targets: Targets) -> tuple[Array, Cuts, str]:
+    """Every document is cut: training first, then validation, calibration and test.
+
+    Copies are cut alike. Documents that nearly equal others cannot be, and train whole if the rest
+    is at least half of the text; so do those that are short beside the others.
+    """
+    sizes = survey.sizes
+    alike = (units.different > 1)[units.of]
+    kept_whole = bool(alike.any()) and 2 * int(sizes[alike].sum()) <= survey.bytes
+    cuttable = ~alike if kept_whole else np.ones(len(sizes), dtype=bool)
+    cuttable &= 2 * sizes >= sizes[cuttable].mean()
+    total = int(sizes[cuttable].sum())
+    cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in np.flatnonzero(cuttable)}
+    if len(sizes) == 1:
+        what = "the document was"
+    else:
+        what = f"{len(cuts):,} of the {len(sizes):,} documents, too few to keep whole, were"
+    held = ", ".join(name for name in PARTS if name == "train" or name in targets)
+    way = f"{what} cut by position, at ends of paragraphs or lines: {held}"
+    if alike.any():
+        rest = "train whole" if kept_whole else "may straddle the parts"
+        way += f"; {int(alike.sum()):,} that nearly equal others {rest}"
+    return np.zeros(len(sizes), dtype=np.int8), cuts, way
+
+
+def _cuts(size: int, total: int, targets: Targets) -> tuple[Cut, ...]:
+    """Where the held-out stretches of a document begin, which has its share of each."""
+    names = [name for name in PARTS if name in targets]
+    spans = [targets[name] * size // total for name in names]
+    starts = size - np.cumsum(spans[::-1])[::-1]
+    return tuple(Cut(int(at), PARTS.index(name)) for name, at in zip(names, starts, strict=True))
+
+
+def _demand_all(survey: Survey, splits: CorpusSplits, targets: Targets) -> None:
+    """Raises DataError where a part has no text."""
+    found = splits.bytes
+    empty = [name for name in PARTS if (name == "train" or name in targets) and not found[name]]
+    if empty:
+        raise DataError(
+            f"{survey.called} cannot be split: of its {len(survey):,} documents "
+            f"{len(np.unique(survey.hashes)):,} are different, and no text is left for "
+            f"{' and '.join(empty)}; give more text, or longer documents."
+        )
+
+
+def _sentence(splits: CorpusSplits) -> str:
+    """The sizes, the way, and what was kept together."""
+    found, counts, repeated = splits.bytes, splits.documents, splits.repeated
+    parts = ", ".join(f"{prefixed(found[name], 'B')} {name}" for name in PARTS)
+    numbers = "/".join(f"{counts[name]:,}" for name in PARTS)
+    said = [f"{parts} ({numbers} documents)" if len(splits) > 1 else parts, splits.how]
+    if not splits.how.startswith("the document"):
+        kept = [f"{repeated.copies:,} copies of others"] if repeated.copies else []
+        if repeated.near and "nearly equal" not in splits.how:
+            kept.append(f"{repeated.near:,} near duplicates")
+        if kept:
+            said.append(f"{' and '.join(kept)} kept together")
+        if repeated.why_not:
+            said.append(f"near duplicates not looked for, since {repeated.why_not}")
+    if splits.given is not None:
+        said.append("test as given")
+    return "; ".join(said) + "."

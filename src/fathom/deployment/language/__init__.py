@@ -1,0 +1,1 @@
+"""What is shipped of a run on a corpus, and how it is read back."""

@@ -1,0 +1,209 @@
+"""Sampler: writes on from a prompt, token by token, with a memory of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fathom.core.errors import PlanError
+from fathom.core.prediction import Array
+from fathom.core.randomness import numpy_generator
+from fathom.data.corpus.tokenizing import StreamDecoder
+from fathom.inference.language import LoadedLanguage
+from fathom.networks.language import Memory
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn: each from softmax(logits / temperature), 0 takes the likeliest.
+
+    `top_k` keeps that many of the likeliest, 0 all; `top_p` the fewest that hold this much
+    probability (Holtzman et al. 2020, arXiv 1904.09751). Raises PlanError for what cannot be meant.
+    """
+
+    max_tokens: int = 200
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = next(
+            (
+                f"{key} is {value}: it must be {wanted}."
+                for key, value, holds, wanted in (
+                    ("max_tokens", self.max_tokens, self.max_tokens >= 1, "at least 1"),
+                    ("temperature", self.temperature, 0 <= self.temperature < 100, "0 up to 100"),
+                    ("top_k", self.top_k, self.top_k >= 0, "0 (all tokens) or more"),
+                    ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
+                )
+                if not holds
+            ),
+            None,
+        )
+        if wrong:
+            raise PlanError(wrong)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written behind a prompt. `ended` tells whether the network ended the text itself."""
+
+    prompt: str
+    text: str
+    tokens: Array
+    ended: bool
+
+
+class Sampler:
+    """Writes with a network of language. `cached` off reads everything anew for each token, which
+    is only good for comparing.
+    """
+
+    def __init__(self, model: LoadedLanguage, *, cached: bool = True) -> None:
+        self.model, self.cached = model, cached
+
+    def sample(self, prompt: str, sampling: Sampling = Sampling()) -> Written:
+        """What follows a prompt; the same seed, prompt and settings give the same text."""
+        return self.sample_several([prompt], sampling)[0]
+
+    def sample_several(
+        self, prompts: Sequence[str], sampling: Sampling = Sampling()
+    ) -> list[Written]:
+        """What follows each of several prompts, which are written side by side.
+
+        Each draws by itself, so that neighbours do not matter but for rounding.
+        """
+        begun = [self.begun(prompt) for prompt in prompts]
+        rows: list[list[int]] = [[] for _ in prompts]
+        for step in self.steps(begun, sampling):
+            for row, token in step.items():
+                rows[row].append(token)
+        return [self._written(p, r) for p, r in zip(prompts, rows, strict=True)]
+
+    def stream(self, prompt: str, sampling: Sampling = Sampling()) -> Iterator[str]:
+        """Pieces of what follows a prompt, as soon as they are whole characters."""
+        decoder = StreamDecoder(self.model.tokenizer)
+        for step in self.steps([self.begun(prompt)], sampling):
+            if step[0] != self.model.tokenizer.end:
+                yield decoder.feed(step[0])
+        yield decoder.finish()
+
+    def begun(self, prompt: str) -> Array:
+        """The tokens of a prompt behind the END that begins every text."""
+        tokenizer = self.model.tokenizer
+        found: Array = np.concatenate([[tokenizer.end], tokenizer.encode(prompt)]).astype(np.int64)
+        return found
+
+    def steps(self, begun: Sequence[Array], sampling: Sampling) -> Iterator[dict[int, int]]:
+        """Tokens of each row (END ends it), one dictionary for each step.
+
+        All rows go in step. While one is still in its prompt, its next token is the prompt's, so
+        that texts of uneven length need neither padding nor masks.
+        """
+        network, device = self.model.network, self.model.device
+        draws = [_uniforms(sampling, row) for row in range(len(begun))]
+        live = np.arange(len(begun))
+        texts = [np.asarray(tokens) for tokens in begun]
+        written = np.zeros(len(begun), dtype=np.int64)
+        place = min(map(len, texts))
+        reader = _Reader(self, [text[:place] for text in texts])
+        with torch.inference_mode():
+            while len(live):
+                logits = reader.logits / self.model.trust.temperature
+                step: dict[int, int] = {}
+                chosen = _chosen(logits, sampling, [draws[r][written[r]] for r in live])
+                following = np.empty(len(live), dtype=np.int64)
+                for i, row in enumerate(live):
+                    if place < len(texts[row]):
+                        following[i] = texts[row][place]
+                    else:
+                        following[i] = step[int(row)] = int(chosen[i])
+                        written[row] += 1
+                if step:
+                    yield step
+                over = np.array(
+                    [
+                        written[row] >= sampling.max_tokens
+                        or step.get(int(row)) == self.model.tokenizer.end
+                        for row in live
+                    ]
+                )
+                place += 1
+                live = live[~over]
+                if len(live):
+                    reader.go_on(np.flatnonzero(~over), following[~over])
+
+    def _written(self, prompt: str, tokens: list[int]) -> Written:
+        end = self.model.tokenizer.end
+        ended = bool(tokens) and tokens[-1] == end
+        kept = np.array(tokens[:-1] if ended else tokens, dtype=np.int64)
+        return Written(prompt, self.model.tokenizer.decode(kept), kept, ended)
+
+
+class _Reader:
+    """Rows of equal length; `logits` (rows, V) float32 are what the network says behind each."""
+
+    logits: Tensor
+
+    def __init__(self, sampler: Sampler, texts: Sequence[Array]) -> None:
+        self.sampler, self.network = sampler, sampler.model.network
+        self.device = sampler.model.device
+        self.texts = torch.from_numpy(np.stack(texts)).to(self.device)
+        self.memory: Memory | None = None
+        self._read(self.texts[:, -self.network.context :])
+
+    def go_on(self, rows: Array, tokens: Array) -> None:
+        """Keep some rows, and read one more token of each."""
+        kept = torch.from_numpy(rows).to(self.device)
+        new = torch.from_numpy(tokens).to(self.device)[:, None]
+        everyone = len(rows) == len(self.texts)
+        if not everyone:
+            self.texts = self.texts[kept]
+            self.memory = None if self.memory is None else self.memory.take(kept)
+        self.texts = torch.cat([self.texts, new], dim=1)
+        memory = self.memory
+        if memory is None:
+            self._read(self.texts[:, -self.network.context :])
+        elif memory.room is not None and memory.length >= memory.room:
+            # The context is full: what is read anew is its later half, so that there is room again.
+            self._read(self.texts[:, -max(1, self.network.context // 2) :])
+        else:
+            self.logits = self.network(new, memory)[:, -1].float()
+
+    def _read(self, tokens: Tensor) -> None:
+        if not self.sampler.cached:
+            self.logits = self.network(tokens)[:, -1].float()
+            return
+        self.memory = self.network.remember(len(tokens), self.network.context)
+        self.logits = self.network(tokens, self.memory)[:, -1].float()
+
+
+def _uniforms(sampling: Sampling, row: int) -> Array:
+    drawn: Array = numpy_generator(sampling.seed, "sample", row).random(sampling.max_tokens + 1)
+    return drawn
+
+
+def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Array:
+    """A token of each row (rows, V), where its uniform number falls among the probabilities."""
+    if sampling.temperature == 0:
+        likeliest: Array = logits.argmax(dim=1).cpu().numpy()
+        return likeliest
+    probs = (logits / sampling.temperature).softmax(dim=1)
+    ranked, tokens = probs.sort(dim=1, descending=True)
+    if sampling.top_k:
+        ranked[:, sampling.top_k :] = 0.0
+    sums = ranked.cumsum(dim=1)
+    if sampling.top_p < 1:
+        ranked[sums - ranked > sampling.top_p * sums[:, -1:]] = 0.0
+        sums = ranked.cumsum(dim=1)
+    below = torch.tensor(uniforms, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
+    place = torch.searchsorted(sums, below, right=True)
+    # Rounding may take the very last draw beyond what is kept.
+    place = torch.minimum(place, (ranked > 0).sum(dim=1, keepdim=True) - 1)
+    found: Array = tokens.gather(1, place)[:, 0].cpu().numpy()
+    return found

@@ -1,0 +1,1 @@
+"""From a corpus, probe and budget to a resolved plan of a network of language."""

@@ -1,0 +1,181 @@
+"""Prepare: from a request to a corpus in splits, as tokens; the same for `fit` and `inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from fathom.core.budget import Budget
+from fathom.core.errors import DataError, PlanError
+from fathom.core.files import write_atomic
+from fathom.core.language import Documents
+from fathom.core.progress import Progress
+from fathom.core.record import Record
+from fathom.data.corpus.encode import encode_corpus, texts_of
+from fathom.data.corpus.facts import facts
+from fathom.data.corpus.documents import Corpus
+from fathom.data.corpus.reading import Source, open_corpus
+from fathom.data.corpus.splitting import CorpusSplits, split_documents
+from fathom.data.corpus.survey import Survey, survey
+from fathom.data.corpus.tokenizing import (
+    Tokenizer,
+    TokenizerKind,
+    choose_vocabulary,
+    train_tokenizer,
+    training_texts,
+)
+from fathom.planning.language.beginning import Beginning
+from fathom.planning.language.request import LanguageRequest
+from fathom.planning.overrides import convert
+
+TOKENIZER = "tokenizer.json"
+# On a processor every token of the vocabulary costs time in the head of each step, which only a
+# longer run gets back: below so many seconds a vocabulary has at most so many tokens.
+SMALL_VOCABULARY, SMALL_BUDGET = 2048, 1800.0
+USEFUL_RATE = {"cpu": 400e3, "cuda": 20e6}  # bytes of text for each second of the budget
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus, ready to be learned from. `splits` has the four documents' sets by name.
+
+    `why` says how the tokens were chosen; of a long text `most_bytes` train; `beginning` is what training goes on from, if anything.
+    """
+
+    corpus: Corpus
+    survey: Survey
+    parted: CorpusSplits
+    tokenizer: Tokenizer
+    splits: dict[str, Documents]
+    records: tuple[Record, ...]
+    beginning: Beginning | None
+    why: dict[str, str]
+    most_bytes: int | None
+
+    def texts(self, split: str, most_bytes: int) -> list[bytes]:
+        """The first documents of a split as they were written."""
+        return texts_of(self.corpus, self.parted, split, most_bytes)
+
+
+def prepare_corpus(
+    request: LanguageRequest, beginning: Beginning | None, budget: Budget, progress: Progress
+) -> Prepared:
+    """All that comes before a plan. Raises DataError for a text that cannot be learned from."""
+    progress.stage("reading the corpus")
+    asked = _setting(request, "text_field")
+    field = None if asked is None else str(asked)
+    corpus = open_corpus(source_of(request.source), text_field=field, progress=progress)
+    near = _setting(request, "near_duplicates")
+    surveyed = survey(
+        corpus, near=None if near is None else bool(near), progress=progress, budget=budget
+    )
+    test = (
+        None
+        if request.test is None
+        else open_corpus(source_of(request.test), text_field=field, progress=progress)
+    )
+    given = None if test is None else survey(test, near=surveyed.near, progress=progress)
+    parted = split_documents(surveyed, request.seed, given)
+    most = _most_bytes(request, budget)
+    parted = parted if most is None else parted.thinned(most, request.seed)
+    progress.stage("cutting into tokens")
+    tokenizer, why = _tokenizer(request, corpus, parted, beginning, budget)
+    if request.folder is not None:
+        write_atomic(request.folder / TOKENIZER, tokenizer.to_json().encode())
+    splits = encode_corpus(corpus, parted, tokenizer, test=test, progress=progress)
+    for problem in (*corpus.problems, *parted.problems):
+        progress.say(f"{problem.where}: {problem.reason}.")
+    return Prepared(
+        corpus=corpus,
+        survey=surveyed,
+        parted=parted,
+        tokenizer=tokenizer,
+        splits=splits,
+        records=tuple(facts(surveyed, parted, splits, tokenizer, corpus.left_out)),
+        beginning=beginning,
+        why=why,
+        most_bytes=most,
+    )
+
+
+def source_of(source: object) -> Source:
+    """A source as one of those that a corpus can be. Raises DataError for anything else."""
+    if isinstance(source, str | PathLike):
+        return source
+    if isinstance(source, Sequence):
+        return source
+    raise DataError(
+        f"A corpus cannot be read from a {type(source).__name__}: give a path, a list of paths, or a "
+        "list of texts."
+    )
+
+
+def _most_bytes(request: LanguageRequest, budget: Budget) -> int | None:
+    """How much training text can be read once at all in the time, roughly, and with some to spare.
+
+    Without a clock all of it is read.
+    """
+    asked = _setting(request, "most_bytes")
+    if isinstance(asked, int):
+        return asked
+    if request.plan is not None or request.steps is not None:
+        return None
+    rate = USEFUL_RATE.get(request.device.partition(":")[0], USEFUL_RATE["cpu"])
+    return int(rate * budget.seconds)
+
+
+def _setting(request: LanguageRequest, key: str) -> object:
+    """What the plan that is repeated, or the user, says of the data."""
+    return getattr(request.plan.data, key) if request.plan else request.data_setting(key)
+
+
+def _tokenizer(
+    request: LanguageRequest,
+    corpus: Corpus,
+    parted: CorpusSplits,
+    beginning: Beginning | None,
+    budget: Budget,
+) -> tuple[Tokenizer, dict[str, str]]:
+    """The tokenizer, and why: that of a beginning, of an interrupted run, or one trained now."""
+    if beginning is not None:
+        _refuse_settings(request)
+        return beginning.tokenizer, {"data.tokenizer": "It is that of the network gone on with."}
+    kept = None if request.folder is None else _kept(request.folder)
+    if kept is not None:
+        return kept, {}
+    kind = convert(_setting(request, "tokenizer") or "bpe", TokenizerKind, "data.tokenizer")
+    size = _setting(request, "vocabulary")
+    why = {
+        "data.tokenizer": "Byte pairs that are frequent here become tokens, and no text is lost."
+        if kind == "bpe"
+        else "was set by the user."
+    }
+    if kind == "bpe" and size is None:
+        size, why["data.vocabulary"] = choose_vocabulary(parted.bytes["train"])
+        if request.device == "cpu" and budget.seconds < SMALL_BUDGET and size > SMALL_VOCABULARY:
+            size = SMALL_VOCABULARY
+            why["data.vocabulary"] = (
+                f"{size:,} tokens: more would shorten the text, but a processor would not make "
+                "good in this time what each costs in every step."
+            )
+    if kind != "bpe" and size is not None and request.plan is None:
+        raise PlanError(f"data.vocabulary can be set of the tokenizer bpe alone, not of {kind}.")
+    texts = training_texts(corpus, parted)
+    wanted = int(size) if isinstance(size, int) and kind == "bpe" else None
+    return train_tokenizer(kind, texts, vocabulary=wanted), why
+
+
+def _kept(folder: Path) -> Tokenizer | None:
+    """The tokenizer that an interrupted run has left in its folder."""
+    path = folder / TOKENIZER
+    return Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _refuse_settings(request: LanguageRequest) -> None:
+    for key in ("tokenizer", "vocabulary"):
+        if request.plan is None and request.data_setting(key) is not None:
+            raise PlanError(
+                f"data.{key} cannot be set with --from: the network goes on with its own tokens."
+            )

@@ -1,0 +1,58 @@
+"""Rivals of a network of language: n-grams with Kneser-Ney smoothing, and the compressor xz."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+
+from fathom.baselines.language import Choice, KneserNey, best_order
+from fathom.core.budget import Budget
+from fathom.core.progress import Progress
+from fathom.planning.language.plan import NgramPlan
+from fathom.planning.language.prepare import Prepared
+
+# A weak baseline is a lie, so it gets a real share of the time.
+NGRAM_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """The fitted n-gram model, its bits per byte on validation, and why it is of its order."""
+
+    ngrams: KneserNey
+    bits_per_byte: float
+    why: str = ""
+
+    @property
+    def plan(self) -> NgramPlan:
+        """What a repeat needs to fit the same."""
+        return NgramPlan(self.ngrams.order, self.ngrams.counted)
+
+
+def fit_ngrams(
+    prepared: Prepared, *, budget: Budget, plan: NgramPlan | None, progress: Progress
+) -> Rivals:
+    """Fit n-grams of the order that is best on validation, or of the plan's."""
+    progress.stage("fitting baselines")
+    train, validation = prepared.splits["train"], prepared.splits["validation"]
+    size, why = prepared.tokenizer.size, ""
+    if plan is not None:
+        model = KneserNey.fit(
+            train, vocabulary=size, order=plan.order, limit=plan.limit, progress=progress
+        )
+    else:
+        share = budget.share(NGRAM_SHARE * budget.seconds)
+        choice = best_order(
+            train, validation, vocabulary=size, budget=share, progress=progress
+        )
+        model, why = choice.model, _why(choice)
+    nats = float(np.sum(model.nats(validation), dtype=np.float64))
+    return Rivals(model, nats / log(2) / max(int(validation.sizes.sum()), 1), why)
+
+
+def _why(choice: Choice) -> str:
+    tried = ", ".join(f"{tried.order}: {tried.bits:.3f}" for tried in choice.tried)
+    ended = "" if choice.settled else "; the time for it ended the search"
+    return f"Bits per token on validation by order: {tried}{ended}."
