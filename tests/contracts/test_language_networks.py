@@ -1,4 +1,4 @@
-"""`check_language`: what every family of networks of language promises, driven over the registry."""
+"""`check_language`: what every family of language networks promises, driven over the registry."""
 
 from __future__ import annotations
 

@@ -206,7 +206,8 @@ def no_room(root: Path, reason: str) -> StorageError:
 
 
 def _what(root: Path) -> str:
-    return f"the cache of {'encoded texts' if root.name == TOKENS else 'decoded pictures'} in {root}"
+    what = "encoded texts" if root.name == TOKENS else "decoded pictures"
+    return f"the cache of {what} in {root}"
 
 
 def _entries(root: Path) -> Iterator[tuple[float, int, Path]]:

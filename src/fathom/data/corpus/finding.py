@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fathom.core.errors import DataError, nearest
@@ -27,13 +29,14 @@ LEFT_OUT = {
     **dict.fromkeys(("node_modules", "site-packages", "dist-packages"), INSTALLED),
 }
 HIDDEN = "is hidden"
+_TESTS = re.compile(r"/(tests?|idle_test)/")
 
 Files = list[tuple[Path, str]]
 """Paths, each with the name by which people know it."""
 
 
 def of_path(source: str, skipped: Skipped) -> Files:
-    """The files of a path or a pattern. Raises DataError where there is none."""
+    """The files of a path, a pattern or a built-in corpus. Raises DataError where there is none."""
     if not source.strip():
         raise DataError(f"The corpus is an empty path: give {READ}.")
     path = Path(source).expanduser()
@@ -48,6 +51,8 @@ def of_path(source: str, skipped: Skipped) -> Files:
         raise DataError(f"{source} is neither a file nor a folder: give one that is.")
     if matched := shards.matching(source):
         return of_files(matched)
+    if source in CORPORA:
+        return CORPORA[source](skipped)
     raise DataError(_missing(source, path))
 
 
@@ -159,6 +164,18 @@ def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
+def _python(skipped: Skipped) -> Files:
+    """The standard library of Python: text that every machine has, without its tests."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    sources = [path for path in _walk(root, root, skipped) if path.suffix == ".py"]
+    files = [(path, _below(path, root)) for path in sources]
+    return [(path, name) for path, name in files if not _TESTS.search(f"/{name}")]
+
+
+CORPORA: dict[str, Callable[[Skipped], Files]] = {"python-library": _python}
+"""Built-in corpora by name: what finds their files."""
+
+
 def _missing(source: str, path: Path) -> str:
     if source.startswith(("http:", "https:", "ftp:", "s3:", "gs:", "hf:")):
         return f"{source} is not on this machine: download it and give the file's path."
@@ -166,6 +183,6 @@ def _missing(source: str, path: Path) -> str:
         return f"No file matches {source!r}: check the pattern and the folder."
     if path.parent.is_dir():
         beside: Iterable[str] = (entry.name for entry in path.parent.iterdir())
-        hint = nearest(path.name, beside) or f" Give {READ}."
+        hint = nearest(path.name, [*beside, *CORPORA]) or f" Give {READ}."
         return f"There is no file or folder {source!r}.{hint}"
     return f"There is no folder {str(path.parent)!r}: check the path {source!r}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,15 +12,15 @@ from fathom.core.progress import Progress, Silent
 from fathom.data.corpus import finding, json_lines
 from fathom.data.corpus.decoding import Encodings, NoTextError, chunks_of, texts_of
 from fathom.data.corpus.documents import Corpus, Document, Skipped
+from fathom.data.corpus.finding import CORPORA
 from fathom.data.corpus.pieces import utf8_size
 from fathom.data.formats.memory import run_name
+
+__all__ = ["CORPORA", "Corpus", "Document", "Source", "open_corpus"]
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _FILE_NAME = re.compile(r"\S+\.[A-Za-z][A-Za-z0-9]{0,7}")
-CORPORA = {"python-library": lambda: sysconfig.get_paths()["stdlib"]}
-"""Corpora that are everywhere, by name: Python's own standard library, as source code."""
-
 MOST_PATH = 4_096  # characters
 EMPTY = "is empty"
 ZEROS = "is no text: it holds signs of value zero"
@@ -34,7 +33,7 @@ def open_corpus(
 
     `source` is a text file (also source code, or any file that can be decoded), a folder of such
     files, JSON Lines with a field of text, packed or not, a pattern such as 'part-*.jsonl', a list
-    of paths, or a sequence of texts in memory. A list of strings is one of paths where any is the
+    of paths, the name of a built-in corpus (CORPORA), or a sequence of texts in memory. A list of strings is one of paths where any is the
     path of something, or all look like names of files. A text file is one document, as is a line of
     JSON. Of a folder, hidden files and folders, compiled code, installed packages, tables, pictures
     and what else is no text are left out and counted. `text_field` names the field of JSON Lines.
@@ -65,8 +64,6 @@ def open_corpus(
 
 def _of_path(source: str, text_field: str | None, progress: Progress) -> Corpus:
     skipped = Skipped()
-    if source in CORPORA and not Path(source).exists():
-        source = CORPORA[source]()
     files = _guarded(source, lambda: finding.of_path(source, skipped))
     return _of_files(files, Path(source).expanduser(), skipped, text_field, progress, source=source)
 

@@ -72,7 +72,7 @@ def survey(
     """Read all documents once. With `near` near duplicates are looked for, with False they are not.
 
     None leaves that out where it would take over a tenth of what is left of `budget`. Memory is
-    some 20 bytes a document, and 256 more for its sketch. What was left out of the corpus is said.
+    some 20 bytes a document, and 256 more for its sketch.
     """
     shown = progress or Silent()
     looking = _Looking(near, budget, corpus.size)
@@ -94,8 +94,6 @@ def survey(
         if read + size >= told:
             told = read + size + SHOWN_EVERY
             shown.advance(read + size, max(corpus.size, read + size), "bytes read")
-    if corpus.left_out:
-        shown.say(corpus.left_out)
     sketches, apart = looking.result(len(sizes))
     return Survey(
         called=corpus.called,

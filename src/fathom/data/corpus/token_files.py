@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -23,7 +23,6 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from fathom.core.errors import ArtefactError
 from fathom.core.files import replacing, storing, write_json
 from fathom.core.language import Documents
 from fathom.core.prediction import Array
@@ -32,6 +31,9 @@ from fathom.data.corpus.names import Names
 from fathom.data.corpus.splits import PARTS
 
 TOKENS_FORMAT = 1
+
+Told = tuple[Array, Array, Names]
+"""Of the documents of a split: where each starts, its bytes of UTF-8, and its name."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,59 +95,62 @@ def _documents(folder: Path, split: str, manifest: Manifest, *, mapped: bool) ->
     return Documents(tokens, starts, sizes, names)
 
 
+class Entry:
+    """An entry that is being written: the tokens of each split, then what is said of documents."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, IO[bytes]] = {}
+
+    def append(self, split: str, tokens: Array) -> None:
+        """The next tokens of a split."""
+        self._file(f"{split}.tokens").write(np.ascontiguousarray(tokens).data)
+
+    def finish(self, dtype: Literal["uint16", "uint32"], told: Mapping[str, Told]) -> None:
+        """What is said of the documents of each split."""
+        for split, (starts, sizes, names) in told.items():
+            for what, values in (
+                ("starts", starts),
+                ("sizes", sizes),
+                ("codes", names.codes),
+                ("numbers", names.numbers),
+            ):
+                self._file(f"{split}.{what}").write(np.ascontiguousarray(values).data)
+        stems = {split: names.stems for split, (_, _, names) in told.items()}
+        for file in self._open.values():
+            file.flush()
+            os.fsync(file.fileno())
+        write_json(self._folder / cache.MANIFEST, Manifest(dtype, stems))
+
+    def close(self) -> None:
+        """Close all files, whatever became of them."""
+        for file in self._open.values():
+            with suppress(OSError):  # what is left in its buffer when a disk is full
+                file.close()
+
+    def _file(self, name: str) -> IO[bytes]:
+        if name not in self._open:
+            self._open[name] = (self._folder / f"{name}.bin").open("wb")
+        return self._open[name]
+
+
 @contextmanager
-def storing_entry(folder: Path, needed: int) -> Iterator[Callable[[str], IO[bytes]]]:
+def storing_entry(folder: Path, needed: int) -> Iterator[Entry]:
     """Write the entry at `folder`, which is there when the block succeeds, whole or not at all.
 
-    The block is given what opens the file of a name, and calls `finish` (below) last. `needed` are
-    the bytes that it will take, about. Raises StorageError where the disk has no room, or takes
-    nothing.
+    `needed` are the bytes that it will take, about. One that another run finished meanwhile stays.
+    Raises StorageError where the disk has no room, or takes nothing.
     """
     root = folder.parent
-    with storing(root):
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cache.no_room(root, error.strerror or str(error)) from None
+    cache.make_room(needed, root)
+    there = lambda: find(folder) is not None  # noqa: E731
+    with storing(root), replacing(folder, keeping=there) as beside:
+        entry = Entry(beside)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cache.no_room(root, error.strerror or str(error)) from None
-        cache.make_room(needed, root)
-        opened: list[IO[bytes]] = []
-        there = lambda: find(folder) is not None  # noqa: E731
-        with replacing(folder, keeping=there) as beside:
-
-            def opening(name: str) -> IO[bytes]:
-                opened.append((beside / name).open("wb"))
-                return opened[-1]
-
-            try:
-                yield opening
-                for file in opened:
-                    file.flush()
-                    os.fsync(file.fileno())
-            finally:
-                for file in opened:
-                    with suppress(OSError):  # what is left in its buffer of a disk that is full
-                        file.close()
-
-
-def finish(
-    opening: Callable[[str], IO[bytes]], dtype: str, documents: dict[str, Documents]
-) -> None:
-    """Write all of an entry but the tokens themselves, which were written before."""
-    stems: dict[str, tuple[str, ...]] = {}
-    for split, found in documents.items():
-        names = found.names
-        if not isinstance(names, Names):
-            raise ArtefactError("The names of the documents are of another kind.")
-        stems[split] = names.stems
-        for what, values in (
-            ("starts", found.starts),
-            ("sizes", found.sizes),
-            ("codes", names.codes),
-            ("numbers", names.numbers),
-        ):
-            opening(f"{split}.{what}.bin").write(np.ascontiguousarray(values).data)
-    content = msgspec.json.encode(Manifest("uint16" if dtype == "uint16" else "uint32", stems))
-    opening(cache.MANIFEST).write(content)
-
-
-__all__ = ["Manifest", "find", "finish", "key_of", "storing_entry", "token_folder", "write_json"]
+            yield entry
+        finally:
+            entry.close()

@@ -221,14 +221,22 @@ class LanguageSubject:
 
     def token_seconds(self, name: str) -> float:
         """About how long a model takes for a token; the first call times it on validation."""
-        if name not in self._rates:
+
+        def read() -> float:
             split = next(s for s in ("validation", "train") if self.splits[s].predicted)
             model = self._model(name)
             model.nats(first_of(self.splits[split], WARM_UP, self.lengths))
             some = first_of(self.splits[split], PROBE, self.lengths)
             started = perf_counter()
             model.nats(some)
-            self._rates[name] = (perf_counter() - started) / some.predicted
+            return (perf_counter() - started) / some.predicted
+
+        return self.rate(name, read)
+
+    def rate(self, name: str, measured: Callable[[], float]) -> float:
+        """A time that is measured once."""
+        if name not in self._rates:
+            self._rates[name] = measured()
         return self._rates[name]
 
     def reading_seconds(self, name: str, split: str) -> float:

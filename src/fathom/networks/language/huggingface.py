@@ -20,7 +20,6 @@ from msgspec import Struct
 from torch import Tensor
 
 from fathom.core.errors import ArtefactError, PlanError
-from fathom.core.files import read_json
 from fathom.networks.backbones.folder import licence
 from fathom.networks.family import MOST_WEIGHTS
 from fathom.networks.language.gpt import Bias, Gpt, GptSpec, size
@@ -29,6 +28,7 @@ from fathom.networks.language.huggingface_weights import (
     LLAMA,
     Layout,
     check_sizes,
+    read_said,
     read_weights,
     stored_in,
 )
@@ -64,7 +64,7 @@ def read_folder(folder: Path) -> Imported:
     """
     about = _about(folder)
     family, config = FAMILIES[about.model_type], folder / CONFIG
-    said = read_json(config, family.config)
+    said = read_said(config, family.config)
     spec, vocabulary = _spec(family, said, config), int(said.vocab_size)
     stored = stored_in(folder, family.layout)
     check_sizes(family.layout, stored, spec, vocabulary, config)
@@ -160,7 +160,7 @@ def _about(folder: Path) -> _About:
             f"{folder} holds no model: there is no {CONFIG} in it. Give a folder that a model was "
             "saved to with transformers' save_pretrained."
         )
-    about = read_json(folder / CONFIG, _About)
+    about = read_said(folder / CONFIG, _About)
     if about.model_type not in FAMILIES:
         raise PlanError(
             f"{folder} holds a model of the type {about.model_type!r}; those that can be read are "

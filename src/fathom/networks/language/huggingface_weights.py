@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from msgspec import Struct
@@ -26,6 +26,16 @@ SINGLE = "model.safetensors"
 HEAD, EMBEDDING = "head.weight", "embedding.weight"
 TYPES = ("F32", "F16", "BF16", "F64")
 WAY_OUT = "save the model anew with save_pretrained, or copy all of its folder"
+
+T = TypeVar("T")
+
+
+def read_said(file: Path, kind: type[T]) -> T:
+    """What a file of JSON says. Raises ArtefactError, naming file and key, where it is damaged."""
+    try:
+        return read_json(file, kind)
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtefactError(f"{file} cannot be read: {error}; {WAY_OUT}.") from None
 
 
 class Size(NamedTuple):
@@ -130,7 +140,7 @@ class _Index(Struct):
 def _sharded(folder: Path) -> list[Stored]:
     if not (folder / INDEX).is_file():
         raise _no_weights(folder)
-    index = read_json(folder / INDEX, _Index)
+    index = read_said(folder / INDEX, _Index)
     places = {name: inside(folder, file) for name, file in index.weight_map.items()}
     found = _headers(sorted(set(places.values())))
     there = {stored.name: stored.file for stored in found}

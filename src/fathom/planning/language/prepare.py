@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.files import write_atomic
 from fathom.core.language import Documents
 from fathom.core.progress import Progress
+from fathom.core.randomness import numpy_generator
 from fathom.core.record import Record
-from fathom.data.corpus.encode import encode_corpus, texts_of
+from fathom.data.corpus.encode import encode_corpus
 from fathom.data.corpus.facts import facts
 from fathom.data.corpus.documents import Corpus
 from fathom.data.corpus.reading import Source, open_corpus
 from fathom.data.corpus.splitting import CorpusSplits, split_documents
 from fathom.data.corpus.survey import Survey, survey
+from fathom.data.corpus.token_files import token_folder
 from fathom.data.corpus.tokenizing import (
     Tokenizer,
     TokenizerKind,
@@ -55,8 +59,21 @@ class Prepared:
     most_bytes: int | None
 
     def texts(self, split: str, most_bytes: int) -> list[bytes]:
-        """The first documents of a split as they were written."""
-        return texts_of(self.corpus, self.parted, split, most_bytes)
+        """The first documents of a split as they were written, at most so many bytes of them.
+
+        Of training documents, which stand in the order of the corpus, some are drawn.
+        """
+        documents = self.splits[split]
+        order = np.arange(len(documents))
+        if split == "train":
+            order = numpy_generator(0, "training texts").permutation(order)
+        found, left = [], most_bytes
+        for i in order:
+            if left <= 0:
+                break
+            found.append(self.tokenizer.decode_bytes(documents.document(int(i))[:-1])[:left])
+            left -= len(found[-1])
+        return found
 
 
 def prepare_corpus(
@@ -84,7 +101,9 @@ def prepare_corpus(
     tokenizer, why = _tokenizer(request, corpus, parted, beginning, budget)
     if request.folder is not None:
         write_atomic(request.folder / TOKENIZER, tokenizer.to_json().encode())
-    splits = encode_corpus(corpus, parted, tokenizer, test=test, progress=progress)
+    splits = encode_corpus(
+        corpus, parted, tokenizer, test=test, progress=progress, folder=token_folder()
+    )
     for problem in (*corpus.problems, *parted.problems):
         progress.say(f"{problem.where}: {problem.reason}.")
     return Prepared(
@@ -92,12 +111,20 @@ def prepare_corpus(
         survey=surveyed,
         parted=parted,
         tokenizer=tokenizer,
-        splits=splits,
+        splits={name: _mingled(name, part, request.seed) for name, part in splits.items()},
         records=tuple(facts(surveyed, parted, splits, tokenizer, corpus.left_out)),
         beginning=beginning,
         why=why,
         most_bytes=most,
     )
+
+
+def _mingled(split: str, documents: Documents, seed: int) -> Documents:
+    """Held-out documents in an order of chance, so that the first of them stand for all."""
+    if split == "train" or len(documents) < 2:
+        return documents
+    order = numpy_generator(seed, "order of documents", split).permutation(len(documents))
+    return documents.take(order)
 
 
 def source_of(source: object) -> Source:

@@ -46,7 +46,7 @@ VALIDATION_TOKENS = 100_000
 OPTIMIZERS = {
     "muon": OptimizerSpec(
         name="muon",
-        learning_rate=0.01,
+        learning_rate=0.02,
         rest_learning_rate=0.02,
         weight_decay=0.1,
         momentum=0.9,
