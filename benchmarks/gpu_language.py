@@ -128,7 +128,9 @@ def measure(options: Namespace, device: str) -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "card": torch.cuda.get_device_name(device) if on_card else None,
-        "missing": None if on_card else "No card: the figures are of the CPU, and say nothing of one.",
+        "missing": None
+        if on_card
+        else "No card: the figures are of the CPU, and say nothing of one.",
         "parameters": sum(p.numel() for p in what.build().parameters()),
         "tokens_a_step": tokens,
         **{name: round(value, 5) for name, value in timed.items()},

@@ -87,11 +87,10 @@ def _corpus(name: str) -> dict[str, list[str]]:
     parts = {split: tales(size, seed=i) for i, (split, size) in enumerate(sizes.items())}
     if name == "novel":  # one document of each
         return {split: ["".join(texts)] for split, texts in parts.items()}
-    # A name that training does not know comes several times in each unseen document.
-    parts["test"] = [
-        text.replace("wolf", f"Zo{'abcdefghij'[i % 10]}rk{'uvwxyz'[i % 6]}l")
-        for i, text in enumerate(parts["test"])
-    ]
+    # A name that training does not know comes several times in most unseen documents.
+    for i in range(0, 28):
+        name = f"S{'aeiou'[i % 5]}e{'hrf'[i % 3]}s"
+        parts["test"][i] = parts["test"][i].replace("wolf", name)
     return parts
 
 

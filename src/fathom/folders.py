@@ -12,6 +12,7 @@ EVIDENCE, STORY = "evidence.json", "story.json"
 SCHEMA, LOG, TEST_ACCESS, REPLANS = "schema.json", "log.jsonl", "test_access.jsonl", "replans.jsonl"
 TUNING, TUNING_DATABASE = "tuning.json", "tuning.sqlite3"
 BUNDLE, CHECKPOINTS, FAULT = "bundle", "checkpoints", "fault.txt"
+TOKENIZER = "tokenizer.json"  # of a run on a corpus
 
 
 def safe_name(text: str) -> str:

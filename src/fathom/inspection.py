@@ -19,6 +19,7 @@ from fathom.planning.request import make_request
 from fathom.planning.resolve import resolve
 from fathom.planning.rivals import BASELINE_SHARE, NO_RIVALS
 
+
 @dataclass(frozen=True)
 class Inspection:
     """Schema, findings and plan; `text()` is for a terminal."""

@@ -239,7 +239,7 @@ def _remove_unbegun(folder: Path) -> None:
     """A run that was refused before it began leaves no folder behind."""
     if (folder / folders.PLAN).exists() or (folder / folders.TUNING_DATABASE).exists():
         return
-    for name in (folders.SCHEMA, folders.REQUEST):
+    for name in (folders.SCHEMA, folders.TOKENIZER, folders.REQUEST):
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

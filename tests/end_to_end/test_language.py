@@ -92,9 +92,10 @@ def test_the_same_command_and_the_plan_give_the_same_weights(run, tmp_path):
     assert same(run, again)
     repeated = fathom.fit(run.folder / "plan.yaml", out=tmp_path / "repeated")
     assert same(run, repeated)
-    ours, theirs = run["baseline.kneser_ney.bits_per_byte"], repeated[
-        "baseline.kneser_ney.bits_per_byte"
-    ]
+    ours, theirs = (
+        run["baseline.kneser_ney.bits_per_byte"],
+        repeated["baseline.kneser_ney.bits_per_byte"],
+    )
     assert ours.value == theirs.value
 
 
@@ -226,7 +227,7 @@ def test_the_command(run, command, tmp_path):
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(command, tmp_path, words, named):
-    source = language_corpora.write_tales(tmp_path / "tales", 30)
+    source = language_corpora.write_tales(tmp_path / "tales", 60)
     outcome = command("fit", str(source), "--task", "language", "--steps", "5", *words)
     assert outcome.code == 2, outcome.err
     assert named in outcome.err

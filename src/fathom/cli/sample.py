@@ -27,7 +27,9 @@ from fathom.cli.options import device_option
     help="Draw from the likeliest tokens that hold this much probability.",
 )
 @click.option("--seed", default=0, show_default=True, help="The same seed writes the same text.")
-@click.option("--stream/--no-stream", default=None, help="Print while writing.  [default: at a terminal]")
+@click.option(
+    "--stream/--no-stream", default=None, help="Print while writing.  [default: at a terminal]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each prompt.")
 @device_option
 def sample(

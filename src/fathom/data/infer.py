@@ -179,10 +179,11 @@ def _target(raw: Raw, target: str | None) -> str:
     wanted = target if target is not None else raw.target
     if isinstance(wanted, str):
         return wanted
+    text = " If it is a text, --task language learns what comes next in it."
     raise DataError(
         f"{raw.called} does not say what is to be learned: "
         f"{raw.target_note or 'say which with --target COLUMN (in Python target=COLUMN)'}; "
-        f"its columns are {_listed(raw)}."
+        f"its columns are {_listed(raw)}.{text if raw.source.lower().endswith('.txt') else ''}"
     )
 
 

@@ -35,7 +35,7 @@ STRENGTHS = {
     "mixture": "being simpler and cheaper to fit",
     "picture_kernel": "being simpler and cheaper to fit",
     "picture_boosting": "being simpler and cheaper to fit",
-    "kneser_ney": "being simpler and cheaper: it only counts",
+    "kneser_ney": "being simpler and cheaper, and its counts can be looked up",
     "xz": "being simpler and cheaper, and on every machine",
 }
 

@@ -39,6 +39,10 @@ class LoadedLanguage:
     def __post_init__(self) -> None:
         self.network.eval()
 
+    def known(self, logits: Tensor) -> Tensor:
+        """Logits (..., V) of the tokens that the tokenizer has: a network may be made for more."""
+        return logits[..., : self.tokenizer.size]
+
     def autocast(self) -> torch.autocast:
         """The context in which it reads."""
         kind = torch.device(self.device).type
@@ -88,7 +92,7 @@ class LanguagePredictor:
             for part in parts_of(
                 documents, windows, vocabulary=network.vocabulary, device=self.model.device
             ):
-                logits = network(part.tokens)[part.counted] / cooled
+                logits = self.model.known(network(part.tokens)[part.counted]) / cooled
                 said = logits.log_softmax(dim=1)
                 targets = part.targets[part.counted]
                 truth = said.gather(1, targets[:, None])[:, 0]
@@ -128,7 +132,7 @@ class LanguagePredictor:
             ):
                 chosen = torch.from_numpy(drawn[part.positions])
                 if chosen.any():
-                    logits = network(part.tokens)[part.counted].float().cpu()[chosen]
+                    logits = self.model.known(network(part.tokens)[part.counted]).cpu()[chosen]
                     targets = part.targets[part.counted].cpu()[chosen]
                     kept.append(torch.cat([logits, targets[:, None].float()], dim=1))
         return torch.cat(kept)
@@ -143,5 +147,5 @@ class LanguagePredictor:
             tokens[row, : len(context)] = context
         ends = torch.tensor([len(context) - 1 for context in cut], device=self.model.device)
         logits = network(torch.from_numpy(tokens).to(self.model.device))
-        last: Tensor = logits[torch.arange(len(cut), device=logits.device), ends].float()
-        return last
+        last: Tensor = logits[torch.arange(len(cut), device=logits.device), ends]
+        return self.model.known(last).float()

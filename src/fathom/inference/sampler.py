@@ -114,7 +114,7 @@ class Sampler:
         reader = _Reader(self, [text[:place] for text in texts])
         with torch.inference_mode():
             while len(live):
-                logits = reader.logits / self.model.trust.temperature
+                logits = self.model.known(reader.logits) / self.model.trust.temperature
                 step: dict[int, int] = {}
                 chosen = _chosen(logits, sampling, [draws[r][written[r]] for r in live])
                 following = np.empty(len(live), dtype=np.int64)

@@ -47,6 +47,7 @@ def begin_from(source: str | None) -> Beginning | None:
         spec=model.spec,
         tokenizer=model.tokenizer,
         tensors=own_weights(model.network),
+        vocabulary=model.network.vocabulary,
     )
 
 
@@ -65,6 +66,7 @@ def _of_huggingface(folder: Path) -> Beginning:
         spec=found.spec,
         tokenizer=tokenizer,
         tensors=found.tensors,
+        vocabulary=found.vocabulary,
     )
 
 

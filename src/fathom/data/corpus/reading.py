@@ -33,10 +33,11 @@ def open_corpus(
 
     `source` is a text file (also source code, or any file that can be decoded), a folder of such
     files, JSON Lines with a field of text, packed or not, a pattern such as 'part-*.jsonl', a list
-    of paths, the name of a built-in corpus (CORPORA), or a sequence of texts in memory. A list of strings is one of paths where any is the
-    path of something, or all look like names of files. A text file is one document, as is a line of
-    JSON. Of a folder, hidden files and folders, compiled code, installed packages, tables, pictures
-    and what else is no text are left out and counted. `text_field` names the field of JSON Lines.
+    of paths, the name of a built-in corpus (CORPORA), or a sequence of texts in memory. A list of
+    strings is one of paths where any is the path of a file, or all look like names of files. A text
+    file is one document, as is a line of JSON. Of a folder, hidden files and folders, compiled
+    code, installed packages, tables, pictures and what else is no text are left out and counted.
+    `text_field` names the field of JSON Lines.
 
     Texts stay exactly as they are: line ends of whatever kind, blanks and letters. Raises DataError
     with one sentence for anything of which no text can be had.

@@ -25,7 +25,8 @@ FEWEST_RUNS = 64  # of a document that can be told from others
 BINS = 128
 BANDS, ROWS = 25, 5  # of documents that share 0.7 of their runs one in 100 is not nominated
 NEIGHBOURS = 3  # documents with which each of a bucket is compared
-AT_ONCE = 2**18  # characters that are hashed together: what then is held stays in the cache
+AT_ONCE = 2**18  # characters of documents that are taken together
+BLOCK = 2**14  # characters that are hashed together: what then is held stays in the cache
 PAIRS_AT_ONCE = 100_000
 
 _STEP = 0x9E3779B97F4A7C15
@@ -91,8 +92,8 @@ def _least(texts: list[str]) -> tuple[Array, Array]:
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     owners = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)
     joined = "".join(texts)
-    for start in range(0, len(joined) - RUN + 1, AT_ONCE):
-        part = joined[start : start + AT_ONCE + RUN - 1]
+    for start in range(0, len(joined) - RUN + 1, BLOCK):
+        part = joined[start : start + BLOCK + RUN - 1]
         hashes = _hashes(part)
         first = owners[start : start + len(hashes)]
         whole = first == owners[start + RUN - 1 : start + RUN - 1 + len(hashes)]
@@ -138,7 +139,7 @@ def _filled(least: Array) -> Array:
         lent = least[rows, _PROBES[bins, attempt]]
         moved = lent * np.uint32(2 * attempt + 3)
         filled[rows, bins] = np.where(lent == _EMPTY, _EMPTY, np.minimum(moved, _EMPTY - 1))
-    return (filled ^ (filled >> 16)).astype(np.uint16)
+    return np.asarray((filled ^ (filled >> 16)).astype(np.uint16))
 
 
 def near_pairs(sketches: Array, told: Array) -> Array:

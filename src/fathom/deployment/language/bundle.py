@@ -64,7 +64,8 @@ class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
     """The file `bundle.json`.
 
     `default` is the model that was better on validation; `validation_scores` holds the bits per
-    byte of each there, negative, as higher is better. `files` lists every other file.
+    byte of each there, negative, as higher is better. The network says the chances of `vocabulary`
+    tokens, at least as many as the tokenizer has. `files` lists every other file.
     """
 
     fathom: str
@@ -73,6 +74,7 @@ class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
     validation_scores: dict[ModelName, float | None]
     precision: Precision
     network: LanguageSpec
+    vocabulary: int
     baseline: BaselineEntry
     provenance: dict[str, Any]
     files: dict[str, FileEntry]
@@ -114,7 +116,9 @@ def write_language_bundle(
         TOKENIZER: model.tokenizer.to_json().encode(),
         TRUST: to_json(model.trust),
         NETWORK: weights_of(own_weights(model.network)),
-        BASELINE: bytes(safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})),
+        BASELINE: bytes(
+            safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        ),
     }
     manifest = LanguageManifest(
         fathom=__version__,
@@ -125,6 +129,7 @@ def write_language_bundle(
         },
         precision=model.precision,
         network=model.spec,
+        vocabulary=model.network.vocabulary,
         baseline=BaselineEntry(baseline.name, config),
         provenance=dict(provenance),
         files={name: entry_of(content) for name, content in contents.items()},
@@ -167,7 +172,12 @@ def load_language_bundle(folder: str | Path, *, device: str = "cpu") -> Language
     if not 0 < trust.temperature < math.inf:
         raise ArtefactError(f"The temperature in {folder / TRUST} is not above 0; {WAY_OUT}.")
     tensors = read_tensors(contents[NETWORK], folder / NETWORK)
-    network = restore_language(manifest.network, tokenizer.size, tensors, folder / NETWORK)
+    if manifest.vocabulary < tokenizer.size:
+        raise ArtefactError(
+            f"{folder / MANIFEST} has a network of {manifest.vocabulary:,} tokens for a tokenizer of "
+            f"{tokenizer.size:,}; {WAY_OUT}."
+        )
+    network = restore_language(manifest.network, manifest.vocabulary, tensors, folder / NETWORK)
     model = LoadedLanguage(
         network=network.to(device),
         spec=manifest.network,

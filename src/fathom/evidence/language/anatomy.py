@@ -54,11 +54,22 @@ def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     records = [
         _read(anatomy.layers_record(stages), BACKWARD),
         _dead_units(units, rows[:, 1:].size),
-        _read(anatomy.gradient_ratio_record(stages), BACKWARD),
+        _read(anatomy.gradient_ratio_record(_own(stages)), BACKWARD),
         gradients_record(gradient_curves(subject.log, network, parts)),
         updates_record(updates),
     ]
     return [*records, heads.record(subject, network)]
+
+
+def _own(stages: list[anatomy.Stage]) -> list[anatomy.Stage]:
+    """Stages with weights of their own: a tied head has none beside the embedding's."""
+    seen: set[int] = set()
+    found = []
+    for stage in stages:
+        weights = {id(p) for p in stage.module.parameters()}
+        found += [stage] if weights - seen else []
+        seen |= weights
+    return found
 
 
 def _read(record: Record, tokens: int) -> Record:

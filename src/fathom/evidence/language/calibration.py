@@ -155,7 +155,7 @@ def _confident(subject: LanguageSubject, claims: Claims) -> Record:
     """How often it is wrong among the tokens that it is SURE of."""
     sure = claims.confidence >= SURE
     if not sure.any():
-        reason = f"The network never gave a token {wording.percent(SURE)} or more."
+        reason = f"The network never gave a token {100 * SURE:g} % or more."
         return not_applicable(IDS[2], "calibration", reason)
     assert claims.rows is not None
     wrong = np.bincount(claims.rows[sure], weights=~claims.right[sure])
@@ -168,7 +168,7 @@ def _confident(subject: LanguageSubject, claims: Claims) -> Record:
         IDS[2],
         "calibration",
         sentence=(
-            f"It is at least {wording.percent(SURE)} sure of {wording.percent(float(sure.mean()))} "
+            f"It is at least {100 * SURE:g} % sure of {wording.percent(float(sure.mean()))} "
             f"of the tokens, and wrong in {wording.percent(estimate.value)} of these "
             f"({between_shares(estimate)}), where its own probabilities foresee "
             f"{wording.percent(foreseen)}."

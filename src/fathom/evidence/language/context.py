@@ -14,7 +14,6 @@ import numpy as np
 from fathom.core.budget import Budget
 from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
-from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.language.estimates import LN2, between, interval_of, mean_by_owner
 from fathom.evidence.language.judging import cut, judged
@@ -193,7 +192,7 @@ def _gain(subject: LanguageSubject, found: Stretches) -> Record:
     excess = found.excess()
     size = found.end.shape[1]
     gain = found.mean(excess[:, size:], subject.generator("context", "gain"))
-    grade: Grade = "good" if gain.low > 0 else "poor" if gain.high < 0 else "fair"
+    grades: dict[int, Grade] = {2: "good", 1: "good", 0: "fair", -1: "poor"}
     context = subject.network.model.network.context
     shorter = f"; documents are too short for {context:,}" if found.length < context else ""
     return Record(
@@ -210,22 +209,40 @@ def _gain(subject: LanguageSubject, found: Stretches) -> Record:
             f"and with {size + 1:,} to {2 * size:,} tokens before it{shorter}; {gain.method}"
         ),
         higher_is_better=True,
-        grade=grade,
+        grade=grades[_side(found, gain)],
         figure=_figure([_curve("network", excess)], "bits more than with all"),
     )
 
 
+def _side(found: Stretches, gain: Estimate) -> int:
+    """2 where the farther half helps, 1 where it does a little, -1 where it harms, else 0."""
+    enough = _enough_bits(found)
+    if gain.low > 0:
+        return 2 if gain.value >= enough else 1
+    return -1 if gain.high < 0 and gain.value <= -enough else 0
+
+
+def _enough_bits(found: Stretches) -> float:
+    """So few bits that they do not matter."""
+    return NEGLIGIBLE * float(found.end.mean())
+
+
 def _gain_sentence(found: Stretches, gain: Estimate) -> str:
     meaning = {
-        1: "it does look that far back",
-        0: "nothing shows that it looks that far back",
+        2: "it does look that far back",
+        1: "it does look that far back, and makes little of it",
+        0: "nothing shows that it makes use of what stands that far back",
         -1: "what stands that far back even misleads it",
-    }[1 if gain.low > 0 else -1 if gain.high < 0 else 0]
+    }[_side(found, gain)]
     return (
-        f"Without the farther half of the {found.length:,} tokens that it is shown, a token costs "
-        f"the network {gain.value:+.3f} bits ({between(gain, lambda v: f'{v:+.3f}')}): {meaning}. "
-        f"{_enough(found)}"
+        f"Without the farther half of the {found.length:,} tokens that it is shown, what a token "
+        f"costs the network changes by {_signed(gain.value)} bits ({between(gain, _signed)}): "
+        f"{meaning}. {_enough(found)}"
     )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
 
 
 def effective(found: Stretches) -> int | None:
@@ -234,7 +251,7 @@ def effective(found: Stretches) -> int | None:
 
     As good is within NEGLIGIBLE of the bits, also with any larger number of tokens.
     """
-    excess, enough = found.excess(), NEGLIGIBLE * float(found.end.mean())
+    excess, enough = found.excess(), _enough_bits(found)
     best = None
     for low, high in reversed(bins(excess.shape[1])):
         if float(excess[:, low - 1 : high].mean()) > enough:
@@ -245,7 +262,8 @@ def effective(found: Stretches) -> int | None:
 
 def _enough(found: Stretches) -> str:
     enough = effective(found)
-    within = f"within {wording.percent(NEGLIGIBLE)} of what it reaches with all of them"
+    within = f"within {100 * NEGLIGIBLE:g} % of what it reaches with all of them"
     if enough is None:
         return f"To come {within}, it needs more than half of them."
-    return f"The nearest {wording.plural(enough, 'token')} bring it {within}."
+    nearest = "token brings" if enough == 1 else f"{enough:,} tokens bring"
+    return f"The nearest {nearest} it {within}."

@@ -100,7 +100,7 @@ def _training_rate(subject: LanguageSubject) -> Record:
         sentence=f"While it was trained it learned from {wording.count(rate)} tokens a second.",
         value=float(rate),
         unit="tokens/s",
-        method="tokens learned from by the time that it took, validation apart",
+        method="tokens learned from, by the time that training took",
         higher_is_better=True,
     )
 

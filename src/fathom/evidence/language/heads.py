@@ -56,7 +56,7 @@ def record(subject: LanguageSubject, network: Any) -> Record:
     if not any(isinstance(module, CausalAttend) for module in network.modules()):
         reason = "The network has no attention: it keeps what it has read in its cells."
         return not_applicable(ID, GROUP, reason)
-    text = rows_of(subject, "validation", ROWS * LONGEST, longest=LONGEST)[:ROWS]
+    text = rows_of(subject, "validation", ROWS * LONGEST, longest=LONGEST)[:ROWS, :-1]
     size = min(LONGEST, network.context) // 2
     if text.shape[1] < 3 or size < 2:
         return not_applicable(ID, GROUP, "The texts are too short to look back in them.")
@@ -155,7 +155,7 @@ def _sentence(found: Heads, best: float, interval: str, place: tuple[int, int]) 
     looks = [int((each.mean(axis=0) >= CLEAR).sum()) for each in (found.before, found.first)]
     induction = int((found.induction.mean(axis=0) >= CLEAR).sum())
     opening = (
-        f"Of {many} {looks[0]} give the token before them {wording.percent(CLEAR)} of their "
+        f"Of {many} {looks[0]} give the token before them {100 * CLEAR:g} % of their "
         f"attention or more, {looks[1]} the first token. "
     )
     told = (

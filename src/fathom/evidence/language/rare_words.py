@@ -65,10 +65,10 @@ def seconds(subject: LanguageSubject) -> float:
 def record(subject: LanguageSubject) -> Record:
     """`in_context.rare_words`: bits saved at the second occurrence of a rare word."""
     documents = subject.documents("test")
-    common = _common(subject.texts("train", MOST_TRAIN))
+    common = _common(subject.written("train", MOST_TRAIN))
     found = occurrences(
         documents,
-        subject.texts("test", MOST_TEST),
+        subject.written("test", MOST_TEST),
         common,
         subject.lengths,
         within=max(1, subject.network.model.network.context // 2),
@@ -183,7 +183,7 @@ def _record(subject: LanguageSubject, found: Occurrences) -> Record:
 
 
 def _looked_at(subject: LanguageSubject) -> str:
-    known = min(MOST_TRAIN, int(subject.splits["train"].sizes.sum()))
+    known = min(MOST_TRAIN, int(subject.documents("train").sizes.sum()))
     return f"{prefixed(float(known), 'B')} of training text"
 
 

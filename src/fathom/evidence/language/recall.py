@@ -84,9 +84,8 @@ def _count(subject: LanguageSubject, budget: Budget) -> int:
 
 def _found(subject: LanguageSubject, budget: Budget) -> dict[int, dict[str, Estimate]]:
     """How often each model finds the value, by the number of pairs; those that can be asked."""
-    subject.documents("test")
     tokenizer = subject.network.model.tokenizer
-    texts, generator = subject.texts("test", MOST_BYTES), subject.generator(ID, "words")
+    texts, generator = subject.written("test", MOST_BYTES), subject.generator(ID, "words")
     words = begun(tokenizer, words_of(texts, generator))
     count, context = _count(subject, budget), subject.network.model.network.context
     found: dict[int, dict[str, Estimate]] = {}

@@ -23,7 +23,6 @@ from fathom.evidence.intervals import Estimate, normal
 from fathom.evidence.language.estimates import (
     between_shares,
     interval_of,
-    mean_over_units,
     share_over_units,
 )
 from fathom.evidence.language.judging import cut, places_within
@@ -34,6 +33,7 @@ from fathom.inference.sampler import Sampler, Sampling
 
 SAMPLES, FEWEST, SHOWN = 16, 4, 3
 PROMPT, WRITTEN, SHORTEST = 16, 200, 32  # tokens given, written at most, and at least
+TEMPERATURE = 0.8  # that of `fathom sample` where none is given
 REPEATED, DISTINCT = 4, 2  # words of a run
 PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")  # words, signs, letters of Chinese
 FEW_PIECES = 0.1  # pieces a token: with fewer there are no words, and tokens serve instead
@@ -98,7 +98,7 @@ class Samples:
         total = sum(map(len, self.tokens))
         return (
             f"{len(self.tokens)} beginnings of {PROMPT} tokens gone on with, {total:,} tokens in "
-            f"all, drawn at a temperature of 1; {estimate.method}"
+            f"all, drawn at a temperature of {TEMPERATURE:g}; {estimate.method}"
         )
 
 
@@ -116,7 +116,7 @@ def _written(subject: LanguageSubject, budget: Budget) -> Samples | None:
         return None
     rows = cut(documents.tokens, begins, PROMPT + size).astype(np.int64)
     prompts, real = [row[:PROMPT] for row in rows], [row[PROMPT:] for row in rows]
-    sampling = Sampling(max_tokens=size, seed=subject.seed)
+    sampling = Sampling(max_tokens=size, temperature=TEMPERATURE, seed=subject.seed)
     grown: list[list[int]] = [[] for _ in prompts]
     for step in Sampler(model).steps(prompts, sampling):
         for row, token in step.items():
@@ -145,10 +145,10 @@ def runs_of(pieces: Sequence[Any], length: int) -> list[tuple[Any, ...]]:
     return [tuple(pieces[i : i + length]) for i in range(len(pieces) - length + 1)]
 
 
-def repetition(pieces: Sequence[Any], length: int = REPEATED) -> float:
-    """The share of runs that have occurred before; 0 of a text that is too short for one."""
+def again(pieces: Sequence[Any], length: int = REPEATED) -> tuple[int, int]:
+    """How many runs have occurred before in the same text, of how many."""
     runs = runs_of(pieces, length)
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+    return len(runs) - len(set(runs)), len(runs)
 
 
 def distinct(texts: Sequence[Sequence[Any]], length: int = DISTINCT) -> float:
@@ -170,54 +170,57 @@ def _grade(more: float) -> Grade:
 
 
 def _repetition(subject: LanguageSubject, written: Samples) -> Record:
-    ours = np.array([repetition(pieces) for pieces in written.pieces])
-    real = np.array([repetition(pieces) for pieces in written.real_pieces])
-    estimate = mean_over_units(ours, subject.generator(IDS[0]), "samples")
+    ours, real = (
+        np.array([again(pieces) for pieces in each])
+        for each in (written.pieces, written.real_pieces)
+    )
+    there = ours[:, 1] > 0
+    if not there.any():
+        reason = f"No sample has {REPEATED} {written.called}, so that none could come again."
+        return not_applicable(IDS[0], "samples", reason)
+    generator = subject.generator(IDS[0])
+    estimate = share_over_units(ours[there, 0], ours[there, 1], generator, "samples")
+    of_real = float(real[:, 0].sum()) / max(1, int(real[:, 1].sum()))
     return Record(
         IDS[0],
         "samples",
         sentence=(
             f"Of the runs of {REPEATED} {written.called} that it writes, "
             f"{wording.percent(estimate.value)} have stood before in the same sample "
-            f"({between_shares(estimate)}); of equally long real text "
-            f"{wording.percent(float(real.mean()))}."
+            f"({between_shares(estimate)}); of equally long real text {wording.percent(of_real)}."
         ),
         value=estimate.value,
         unit="share",
-        interval=_within(estimate),
-        n=len(ours),
+        interval=interval_of(estimate),
+        n=int(ours[:, 1].sum()),
         split="test",
         method=written.method(estimate),
         higher_is_better=False,
-        grade=_grade(float((ours - real).mean())),
+        grade=_grade(estimate.value - of_real),
         figure=_figure(written),
     )
 
 
-def _within(estimate: Estimate) -> tuple[float, float] | None:
-    """The interval of a share, which ends at 0 and 1."""
-    ends = interval_of(estimate)
-    return None if ends is None else (max(0.0, ends[0]), min(1.0, ends[1]))
-
-
 def _distinct(written: Samples) -> Record:
-    estimate, real = (jackknife(distinct, each) for each in (written.pieces, written.real_pieces))
+    found = jackknife(distinct, written.pieces)
+    estimate = found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
+    real = distinct(written.real_pieces)
     return Record(
         IDS[1],
         "samples",
         sentence=(
             f"Of all runs of {DISTINCT} {written.called} in {len(written.tokens)} samples "
             f"{wording.percent(estimate.value)} are different ones ({between_shares(estimate)}); "
-            f"of equally long real text {wording.percent(real.value)}."
+            f"of equally long real text {wording.percent(real)}."
         ),
         value=estimate.value,
         unit="share",
-        interval=_within(estimate),
+        interval=interval_of(estimate),
         n=len(written.tokens),
         split="test",
         method=written.method(estimate),
         higher_is_better=True,
-        grade=_grade(real.value - estimate.value),
+        grade=_grade(real - estimate.value),
     )
 
 

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from fathom.inference.language import LanguagePredictor, TokenScores
 
 NETWORK, XZ = "network", "xz"
+PARTS = "parts of the text"
 FREQUENCIES = "frequencies"
 """Who has learned how frequent each token is, and nothing else: what a grade is measured by."""
 # How many tokens of a split are read where the plan fixes no number.
 LIMITS = {"train": 100_000, "validation": 400_000, "calibration": 100_000, "test": 1_000_000}
-LEAST = 20_000
+LEAST = 10_000
 """Tokens of a split that are read, however little time there is."""
 STRETCH, SHORTEST = 2_048, 256  # bytes of a stretch, about; where the text is short, at least
 # Tokens timed to foresee what reading will cost, after a few that do not count.
@@ -77,7 +78,7 @@ class LanguageSubject:
     """A trained network of language, its rivals, and the documents by which they are judged.
 
     `baselines` are language models by name. `compressed(split)` is what xz makes of the documents
-    that `documents(split)` gives (see `baselines.language.compressor`). `best_baseline` was chosen
+    that `documents(split)` gives (see `baselines.language.compressor`; `written` has their texts). `best_baseline` was chosen
     on validation; it is the name of a baseline, or 'xz'. `texts(split, most_bytes)` are documents
     of a split as they were written, the first of `documents(split)` first. `log`, `costs`,
     `stages`, `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
@@ -138,9 +139,9 @@ class LanguageSubject:
     def passes(self) -> float | None:
         """How often training went through its text; None where that is not known."""
         trained = self.costs.get("tokens_trained")
-        if trained is None:
-            return None
-        return float(trained) / max(self.splits["train"].predicted, 1)
+        if trained is None and {"tokens_per_second", "train_seconds"} <= set(self.costs):
+            trained = self.costs["tokens_per_second"] * self.costs["train_seconds"]
+        return None if trained is None else trained / max(self.splits["train"].predicted, 1)
 
     def size(self, split: str) -> int:
         """How many tokens `documents(split)` has at most, without reading it."""
@@ -183,6 +184,20 @@ class LanguageSubject:
             self._scores[split] = self.network.scores(documents)
         return self._scores[split]
 
+    def written(self, split: str, most_bytes: int | None = None) -> list[bytes]:
+        """The documents of `documents(split)` as they were written, the first of them.
+
+        They come from the tokens, which say exactly what was written; of a document that is cut, so
+        much as there is. Documents are whole, and the first one always is among them.
+        """
+        documents, tokenizer = self.documents(split), self.network.model.tokenizer
+        count = len(documents)
+        if most_bytes is not None:
+            ends = np.cumsum(documents.sizes)
+            count = max(1, int(np.searchsorted(ends, most_bytes, side="right")))
+        some = range(min(count, len(documents)))
+        return [tokenizer.decode_bytes(documents.document(i)) for i in some]
+
     def parts(self, split: str) -> Any:
         """What xz makes of `documents(split)`; computed once, None where nobody compresses."""
         self.documents(split)
@@ -194,9 +209,12 @@ class LanguageSubject:
 
     def sums(self, name: str, split: str, *, by_parts: bool = False) -> Sums:
         """What the units of a split take under a model; with `by_parts` over the parts of xz."""
-        units = self.units(split)
-        nats = None if name == XZ else self.nats(name, split)
-        if nats is None or by_parts:
+        if name == XZ:
+            found = self.parts(split)
+            sizes = np.maximum(found.bytes, 1).astype(np.float64)
+            return Sums(found.bits * LN2, sizes, sizes, PARTS)
+        nats, units = self.nats(name, split), self.units(split)
+        if by_parts:
             return parted(self.parts(split), self.documents(split), units, nats)
         return Sums(units.sums(nats), units.sizes, units.tokens, units.called)
 
@@ -269,22 +287,22 @@ class LanguageSubject:
         return numpy_generator(self.seed, "evidence", *names)
 
 
-def parted(compressed: Any, documents: Documents, units: Units, nats: Array | None) -> Sums:
-    """What the parts of xz take: under xz itself, or where `nats` (N - 1,) are given, so much.
+def parted(compressed: Any, documents: Documents, units: Units, nats: Array) -> Sums:
+    """What the parts that xz takes one by one take under another model: `nats` (N - 1,).
 
-    Parts are of documents, or of stretches where these are the units.
+    Parts are of documents, or of stretches where these are the units. Raises ValueError where they
+    are of neither.
     """
     starts = documents.starts - 1 if len(compressed.part) == len(documents) else units.starts
+    if len(compressed.part) != len(starts) - 1:
+        raise ValueError("what xz was given are neither the documents nor the stretches of them")
 
     def by_part(values: Array) -> Array:
         return np.bincount(compressed.part, weights=values, minlength=len(compressed.bits))
 
-    if nats is None:
-        taken = compressed.bits * LN2
-    else:
-        taken = by_part(np.add.reduceat(nats.astype(np.float64), starts[:-1]))
     sizes = np.maximum(compressed.bytes, 1).astype(np.float64)
-    return Sums(taken, sizes, by_part(np.diff(starts)), "parts of the text")
+    taken = by_part(np.add.reduceat(nats.astype(np.float64), starts[:-1]))
+    return Sums(taken, sizes, by_part(np.diff(starts)), PARTS)
 
 
 def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:

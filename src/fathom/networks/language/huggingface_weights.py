@@ -266,8 +266,8 @@ def _llama_sizes(spec: GptSpec, vocabulary: int) -> tuple[Size, ...]:
         Size("vocab_size", vocabulary, "embed_tokens.weight", 0),
         Size("hidden_size", spec.width, "embed_tokens.weight", 1),
         Size("intermediate_size", spec.units, "layers.0.mlp.up_proj.weight", 0),
-        Size("num_attention_heads", queries, "layers.0.self_attn.q_proj.weight", 0),
-        Size("num_key_value_heads", keys, "layers.0.self_attn.k_proj.weight", 0),
+        Size("num_attention_heads × head_dim", queries, "layers.0.self_attn.q_proj.weight", 0),
+        Size("num_key_value_heads × head_dim", keys, "layers.0.self_attn.k_proj.weight", 0),
     )
 
 

@@ -15,7 +15,8 @@ from fathom.networks.language import LanguageSpec
 class Beginning:
     """Weights of a network of language, with its spec and tokenizer.
 
-    `source` is a folder, `digest` the SHA-256 of the weights, `licence` what they may be used
+    It says the chances of `vocabulary` tokens, at least as many as the tokenizer has. `source` is
+    a folder, `digest` the SHA-256 of the weights, `licence` what they may be used
     under, as far as it is known.
     """
 
@@ -25,3 +26,4 @@ class Beginning:
     spec: LanguageSpec
     tokenizer: Tokenizer
     tensors: Mapping[str, Tensor]
+    vocabulary: int

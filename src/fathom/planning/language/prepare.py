@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fathom import folders
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError, PlanError
 from fathom.core.files import write_atomic
@@ -34,7 +35,6 @@ from fathom.planning.language.beginning import Beginning
 from fathom.planning.language.request import LanguageRequest
 from fathom.planning.overrides import convert
 
-TOKENIZER = "tokenizer.json"
 # On a processor every token of the vocabulary costs time in the head of each step, which only a
 # longer run gets back: below so many seconds a vocabulary has at most so many tokens.
 SMALL_VOCABULARY, SMALL_BUDGET = 2048, 1800.0
@@ -57,6 +57,15 @@ class Prepared:
     beginning: Beginning | None
     why: dict[str, str]
     most_bytes: int | None
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens a network says the chances of.
+
+        That of a beginning may have more than its tokenizer, which are then never read.
+        """
+        known = self.tokenizer.size
+        return known if self.beginning is None else max(known, self.beginning.vocabulary)
 
     def texts(self, split: str, most_bytes: int) -> list[bytes]:
         """The first documents of a split as they were written, at most so many bytes of them.
@@ -100,7 +109,7 @@ def prepare_corpus(
     progress.stage("cutting into tokens")
     tokenizer, why = _tokenizer(request, corpus, parted, beginning, budget)
     if request.folder is not None:
-        write_atomic(request.folder / TOKENIZER, tokenizer.to_json().encode())
+        write_atomic(request.folder / folders.TOKENIZER, tokenizer.to_json().encode())
     splits = encode_corpus(
         corpus, parted, tokenizer, test=test, progress=progress, folder=token_folder()
     )
@@ -196,7 +205,7 @@ def _tokenizer(
 
 def _kept(folder: Path) -> Tokenizer | None:
     """The tokenizer that an interrupted run has left in its folder."""
-    path = folder / TOKENIZER
+    path = folder / folders.TOKENIZER
     return Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 

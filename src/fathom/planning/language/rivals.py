@@ -44,9 +44,7 @@ def fit_ngrams(
         )
     else:
         share = budget.share(NGRAM_SHARE * budget.seconds)
-        choice = best_order(
-            train, validation, vocabulary=size, budget=share, progress=progress
-        )
+        choice = best_order(train, validation, vocabulary=size, budget=share, progress=progress)
         model, why = choice.model, _why(choice)
     nats = float(np.sum(model.nats(validation), dtype=np.float64))
     return Rivals(model, nats / log(2) / max(int(validation.sizes.sum()), 1), why)

@@ -20,7 +20,7 @@ TOKENS_PER_WEIGHT = 20.0
 
 # Below that fewer are best: what a run of seconds or minutes learns are first of all the most
 # frequent patterns, for which few tokens suffice. Measured, see LOG.md.
-FEWEST_TOKENS_PER_WEIGHT, FEW_OPERATIONS, MANY_OPERATIONS = 1.0, 3e12, 1e18
+FEWEST_TOKENS_PER_WEIGHT, FEW_OPERATIONS, MANY_OPERATIONS = 0.6, 3e12, 1e18
 EPOCHS = 8.0  # passes over the text that still teach nearly as much as new text would
 HEAD_WIDTH = 64  # numbers of a head of attention; half of it where the width is no multiple
 # Depth and width of a network.
@@ -110,6 +110,24 @@ def _work(spec: LanguageSpec, vocabulary: int, operations: float, text_tokens: i
         family_of(spec).per_token(spec, vocabulary),
         min(tokens, EPOCHS * text_tokens),
     )
+
+
+# Tokens of context by how many are read: what stands far back helps little before the rest is known.
+CONTEXTS = {
+    "cpu": ((10_000_000.0, 128), (float("inf"), 256)),
+    "cuda": ((200_000_000.0, 512), (float("inf"), 1024)),
+}
+LEAST_CONTEXT, WINDOWS = 16, 8
+
+
+def choose_context(tokens: float, kind: str, text_tokens: int) -> int:
+    """Tokens of context where the smallest network could read `tokens` on a `kind` of device.
+
+    A short text makes at least eight windows of it.
+    """
+    of_kind = CONTEXTS.get(kind, CONTEXTS["cpu"])
+    context = next(length for most, length in of_kind if tokens <= most)
+    return min(context, max(LEAST_CONTEXT, text_tokens // WINDOWS))
 
 
 def choose_batch(tokens: float, context: int) -> int:
