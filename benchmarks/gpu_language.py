@@ -4,11 +4,11 @@
     python benchmarks/gpu_language.py --device cpu --depth 2 --width 128 --context 128 --rows 4
 
 The text is drawn at random (what it says does not change the time). Timed are whole training steps
-in bf16, compiled and not, by the code that a run trains with; beside them, in the same run, a plain
-network as nanoGPT has it (layer norms, GELU, learned positions, fused AdamW), trained by a plain loop.
-Told are tokens a second and the share of the card's measured bf16 matrix rate that the operations of
-the network come to (six for each weight and token, and attention over half of the context). A JSON
-line is added to benchmarks/results/gpu_language.jsonl.
+in bf16, compiled and not, by the code that a run trains with; beside them, in the same run, a
+plain network as nanoGPT has it (layer norms, GELU, learned positions, fused AdamW), trained by a
+plain loop. Told are tokens a second and the share of the card's measured bf16 matrix rate that the
+operations of the network come to (six for each weight and token, and attention over half of the
+context). A JSON line is added to benchmarks/results/gpu_language.jsonl.
 """
 
 from __future__ import annotations

@@ -197,9 +197,11 @@ def _places(test: Path, word: str) -> tuple[list[str], list[str]]:
     found = []
     for path in sorted(test.rglob("*.py")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        for match in NAME.finditer(text):
-            if match[1] == word:
-                found.append((text[max(0, match.start(2) - BEFORE) : match.start(2)], match[2]))
+        found += [
+            (text[max(0, match.start(2) - BEFORE) : match.start(2)], match[2])
+            for match in NAME.finditer(text)
+            if match[1] == word
+        ]
     chosen = np.random.default_rng(0).permutation(len(found))[:PLACES]
     # The blank before a name belongs to the name in most vocabularies of byte pairs.
     return [found[i][0].rstrip(" ") for i in chosen], [found[i][1] for i in chosen]

@@ -26,6 +26,8 @@ HIGH, LOW, WARMING = 1e-3, 1e-4, 100
 
 
 class Block(nn.Module):
+    """Attention, then a perceptron."""
+
     def __init__(self) -> None:
         super().__init__()
         self.norm1, self.norm2 = (nn.LayerNorm(WIDTH, bias=False) for _ in range(2))
@@ -46,6 +48,8 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
+    """Embeddings, blocks, head."""
+
     def __init__(self, characters: int) -> None:
         super().__init__()
         self.tokens, self.places = nn.Embedding(characters, WIDTH), nn.Embedding(BLOCK, WIDTH)

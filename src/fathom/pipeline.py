@@ -77,10 +77,10 @@ def fit(
     counted from `started` (monotonic seconds; from now by default). `settings` fixes keys of the
     plan, `steps` the training's length without any timing; `tune` is how many settings are tried on
     validation first, and `tune_storage` a database URL that several machines may share; `track` is
-    'tensorboard' or 'mlflow'; `plan` is a `plan.yaml` to repeat on data in memory. `begin` is a run,
-    or a folder in Hugging Face's format, whose network of language training goes on with. Without
-    `progress` bars are shown where somebody can see them. Returns the finished Run, whose files lie
-    in the folder `out`/`name`.
+    'tensorboard' or 'mlflow'; `plan` is a `plan.yaml` to repeat on data in memory. `begin` is a
+    run, or a folder in Hugging Face's format, whose network of language training goes on with.
+    Without `progress` bars are shown where somebody can see them. Returns the finished Run, whose
+    files lie in the folder `out`/`name`.
 
     Raises a UserError whose one sentence says what to mend, LeakError where a column gives the
     target away, InterruptedRunError after Ctrl-C, when all that was done is saved.

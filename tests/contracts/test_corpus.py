@@ -354,7 +354,7 @@ def test_foreign_and_damaged_json_is_refused(tokenizer):
     stored = json.loads(text)
     other = {**stored, "format_version": 99}
     short = json.loads(text)
-    short["tokenizer"]["model"]["vocab"].popitem()
+    short["tokenizer"]["model"]["vocab"].pop(tokenizer._library.id_to_token(1))
     renamed = json.loads(text)
     vocabulary = renamed["tokenizer"]["model"]["vocab"]
     vocabulary["<|start|>"] = vocabulary.pop(END)
@@ -441,7 +441,8 @@ def test_tokenizer_of_a_pretrained_network(tmp_path, many, save, end):
     for one in (tokenizer, Tokenizer.from_json(tokenizer.to_json())):
         for text in (*ODD, *many[:3], f"text with {end} in it"):
             codes = one.encode(text)
-            assert one.decode(codes) == text
+            # The Llama family writes a blank as ▁, and so takes one for the other.
+            assert one.decode(codes) == (text.replace("▁", " ") if one.prefix else text)
             assert one.end not in codes
         assert one.encode(many[0]).tolist() == library.encode(many[0], add_special_tokens=False).ids
     decoder = StreamDecoder(tokenizer, begins=True)
@@ -588,12 +589,8 @@ def test_damaged_entries_are_made_anew(many, monkeypatch):
 
 def test_other_text_split_or_tokenizer_is_another_entry(many, monkeypatch):
     monkeypatch.setattr(encode, "WORTH_KEEPING", 1)
-    for source, kind, seed in (
-        (many, "bpe", 0),
-        (many[1:], "bpe", 0),
-        (many, "byte", 0),
-        (many, "bpe", 1),
-    ):
+    asked = ((many, "bpe", 0), (many[1:], "bpe", 0), (many, "byte", 0), (many, "bpe", 1))
+    for source, kind, seed in asked:
         corpus, splits, tokenizer = prepared(source, kind, seed)
         encode_corpus(corpus, splits, tokenizer, folder=token_folder())
     assert len(list(token_folder().iterdir())) == 4

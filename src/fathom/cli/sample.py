@@ -32,7 +32,7 @@ from fathom.cli.options import device_option
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each prompt.")
 @device_option
-def sample(
+def sample(  # noqa: PLR0917, an argument for each option
     run: str,
     prompts: tuple[str, ...],
     max_tokens: int,

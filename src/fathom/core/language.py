@@ -18,8 +18,8 @@ class Documents:
     `tokens` (N,) uint16 or uint32 begins with the token that ends a text, and so does every
     document end with it: END document END document END. Document i is
     `tokens[starts[i] : starts[i + 1]]`, its END included, and what stands before it is always an
-    END; `starts` (D + 1,) int64 begins with 1 and ends with N. `sizes` (D,) int64 are the documents'
-    lengths in bytes of UTF-8, `names` say for a person where each stands ('tales/wolf.txt',
+    END; `starts` (D + 1,) int64 begins with 1 and ends with N. `sizes` (D,) int64 are lengths of
+    documents in bytes of UTF-8, `names` say for a person where each stands ('tales/wolf.txt',
     'posts.jsonl, line 12').
     """
 
@@ -69,7 +69,7 @@ class LanguageModel(Protocol):
         """
 
     def next_log_probs(self, contexts: Sequence[Array]) -> Array:
-        """log p of each token of the vocabulary after each context, (n, V) float32.
+        """The log p of each token of the vocabulary after each context, (n, V) float32.
 
         A context is at least one token; one that begins a text begins with END.
         """

@@ -134,7 +134,7 @@ def write_bundle(
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> bytes:
-    """Tensors as the bytes of a safetensors file; each is cloned, as the format knows no sharing."""
+    """Tensors as the bytes of a safetensors file, each cloned, as the format knows no sharing."""
     copies = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}
     return bytes(safetensors.torch.save(copies))
 

@@ -23,6 +23,8 @@ TITLES = {
     "xz": "the compressor xz",
     "frequencies": "knowing only how frequent each token is",
 }
+# How a figure calls a model whose name is none.
+SHORT = {"kneser_ney": "Kneser-Ney n-grams"}
 # What speaks for a simpler model where the network is not better.
 STRENGTHS = {
     "constant": "being free",
@@ -43,6 +45,11 @@ STRENGTHS = {
 def title(name: str) -> str:
     """How a sentence calls a model."""
     return TITLES.get(name, f"the baseline {name}")
+
+
+def short_title(name: str) -> str:
+    """How a figure calls a model."""
+    return SHORT.get(name, name)
 
 
 def sentence_title(name: str) -> str:

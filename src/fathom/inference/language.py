@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class LoadedLanguage:
     network: LanguageNetwork
     spec: LanguageSpec
     tokenizer: Tokenizer
-    trust: Trust = Trust()
+    trust: Trust = field(default_factory=Trust)
     precision: Precision = "float32"
     device: str = "cpu"
 
@@ -105,7 +105,7 @@ class LanguagePredictor:
         return TokenScores(nats[1:], confidence[1:], right[1:])
 
     def next_log_probs(self, contexts: Sequence[Array]) -> Array:
-        """log p of each token after each context, (n, V) float32."""
+        """The log p of each token after each context, (n, V) float32."""
         found = []
         with torch.inference_mode(), self.model.autocast():
             for start in range(0, len(contexts), CONTEXTS_AT_ONCE):

@@ -105,13 +105,13 @@ class Sampler:
         All rows go in step. While one is still in its prompt, its next token is the prompt's, so
         that texts of uneven length need neither padding nor masks.
         """
-        network, device = self.model.network, self.model.device
         draws = [_uniforms(sampling, row) for row in range(len(begun))]
         live = np.arange(len(begun))
         texts = [np.asarray(tokens) for tokens in begun]
         written = np.zeros(len(begun), dtype=np.int64)
         place = min(map(len, texts))
-        reader = _Reader(self, [text[:place] for text in texts])
+        room = max(map(len, texts)) + sampling.max_tokens
+        reader = _Reader(self, [text[:place] for text in texts], room)
         with torch.inference_mode():
             while len(live):
                 logits = self.model.known(reader.logits) / self.model.trust.temperature
@@ -150,8 +150,9 @@ class _Reader:
 
     logits: Tensor
 
-    def __init__(self, sampler: Sampler, texts: Sequence[Array]) -> None:
+    def __init__(self, sampler: Sampler, texts: Sequence[Array], room: int) -> None:
         self.sampler, self.network = sampler, sampler.model.network
+        self.room = min(room, self.network.context)
         self.device = sampler.model.device
         self.texts = torch.from_numpy(np.stack(texts)).to(self.device)
         self.memory: Memory | None = None
@@ -179,7 +180,7 @@ class _Reader:
         if not self.sampler.cached:
             self.logits = self.network(tokens)[:, -1].float()
             return
-        self.memory = self.network.remember(len(tokens), self.network.context)
+        self.memory = self.network.remember(len(tokens), self.room)
         self.logits = self.network(tokens, self.memory)[:, -1].float()
 
 

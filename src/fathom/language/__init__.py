@@ -12,7 +12,6 @@ bundle, report                        what is shipped, and what a person reads
 
 from __future__ import annotations
 
-
 from msgspec import to_builtins
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""Beginning: what a run goes on from, read and verified: a bundle, or a folder of Hugging Face's."""
+"""Beginning: what a run goes on from, read and verified: a bundle, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def begin_from(source: str | None) -> Beginning | None:
     bundle = find_bundle(source)
     if not writes(bundle):
         raise PlanError(
-            f"--from {source}: that run has learned no language; give one that has, or a folder with "
-            "a model of the Llama or GPT-2 family."
+            f"--from {source}: that run has learned no language; give one that has, or a folder "
+            "with a model of the Llama or GPT-2 family."
         )
     loaded = load_language_bundle(bundle)
     model, provenance = loaded.network.model, loaded.manifest.provenance

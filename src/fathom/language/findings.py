@@ -164,8 +164,8 @@ def _begun_with(outcome: Outcome) -> str:
         return ""
     licence = f" (licence: {begin.licence})" if begin.licence else ""
     return (
-        f"The network began with the weights of {begin.source}{licence}, trained on. What it is used "
-        "for must agree with their licence."
+        f"The network began with the weights of {begin.source}{licence}, trained on. What it is "
+        "used for must agree with their licence."
     )
 
 

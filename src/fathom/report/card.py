@@ -8,6 +8,7 @@ from fathom.core.record import Record
 from fathom.report import plan_view, words
 from fathom.report.findings import Findings
 from fathom.report.story import Story
+from fathom.report.tables import splits_of
 from fathom.report.templating import render
 
 
@@ -27,6 +28,7 @@ def render_card(records: Sequence[Record], story: Story) -> str:
             role: [row for row in story.schema if row.role == role]
             for role in ("target", "input", "group", "order", "ignored")
         },
+        splits=splits_of(story),
         hardware=plan_view.facts(story.hardware),
         versions=plan_view.facts(story.versions),
     )

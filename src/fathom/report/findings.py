@@ -138,17 +138,29 @@ class Findings:
         return words.model_phrase(self._model(chosen)) if chosen else ""
 
     @property
+    def writes(self) -> bool:
+        """Whether this is a network of language."""
+        return self.primary == "bits_per_byte"
+
+    @property
     def recommended(self) -> str:
         """The model that the verdict recommends; empty where it recommends none."""
         verdict = self.verdict
         if verdict is None or verdict.grade in {"poor", "unknown"}:
             return ""
+        if self.best_baseline in words.NO_PREDICTORS and verdict.value != "network":
+            return ""
         return RECOMMENDED.get(str(verdict.value), "")
 
     @property
     def predict_command(self) -> str:
-        """How to predict with the recommended model; it is named where it is not the default."""
+        """How to predict with the recommended model; it is named where it is not the default.
+
+        Only a network writes texts: the command that has it do so has no choice.
+        """
         command = self.story.predict_command
+        if self.writes:
+            return command
         named = command and self._differs and "--model" not in command
         return f"{command} --model {self.recommended}" if named else command
 

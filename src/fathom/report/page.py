@@ -35,7 +35,23 @@ PARTS = (
     Part("data", "Data", "What the data is", ("data",), ("data",)),
     Part("result", "Result", "How good is it?", ("performance",), ("performance",)),
     Part("baselines", "Baselines", "Is it better than a simpler method?", ("gain", "baseline"), ()),
+    Part("samples", "Samples", "What it writes", ("samples",), ("samples",)),
     Part("overfitting", "Overfitting", "Does it know its examples by heart?", ("gap",), ()),
+    Part(
+        "memorisation",
+        "Reciting",
+        "Does it recite its training text?",
+        ("memorisation",),
+        ("memorisation",),
+    ),
+    Part("context", "Context", "How far back does it look?", ("context",), ("context",)),
+    Part(
+        "in-context",
+        "Prompts",
+        "Does it learn from its prompt?",
+        ("in_context",),
+        ("in_context",),
+    ),
     Part("training", "Training", "How it learned", ("training",), ("training",)),
     Part("tuning", "Search", "What else was tried?", ("tuning",), ("tuning",)),
     Part(

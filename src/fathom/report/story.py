@@ -30,7 +30,8 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     they are empty they are read off the records. `seconds` is the time worked, `stages` how it was
     spent by the process that ended the run, the report apart. `pretrained` says whose weights the
     network began with, and what they may be used under; empty where it began with none.
-    `warning_count` counts all warnings, of which `warnings` shows the first.
+    `warning_count` counts all warnings, of which `warnings` shows the first. `unit_of_rows` is what
+    `rows` counts: 'documents' of a corpus, whose `splits` are counted in bytes.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Story(Struct, frozen=True, forbid_unknown_fields=True):
     stages: dict[str, float] = field(default_factory=dict)
     pretrained: str = ""
     warning_count: int = 0
+    unit_of_rows: str = "rows"
     format_version: int = STORY_FORMAT
 
 

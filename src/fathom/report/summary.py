@@ -48,7 +48,8 @@ def _predict_lines(findings: Findings) -> list[str]:
     """The command, and where it names a model that is not the default, why."""
     command, note = findings.predict_command, findings.default_note
     noted = textwrap.wrap(note, _WIDTH, max_lines=2, placeholder=" …") if command else []
-    lines = [_labelled("predict", command)] if command else []
+    verb = "sample" if findings.writes else "predict"
+    lines = [_labelled(verb, command)] if command else []
     return lines + [_labelled("", line) for line in noted]
 
 

@@ -36,7 +36,7 @@ def tables_of(anchor: str, findings: Findings) -> Tables:
     """The tables of the section with this anchor."""
     story = findings.story
     if anchor == "data":
-        return Tables(splits=_splits(story), schema=story.schema, warnings=story.warnings)
+        return Tables(splits=splits_of(story), schema=story.schema, warnings=story.warnings)
     if anchor == "result":
         return Tables(metrics=_metric_rows(findings))
     if anchor == "baselines":
@@ -58,13 +58,14 @@ def _tabled(record: Record) -> dict[str, str]:
     }
 
 
-def _splits(story: Story) -> list[dict[str, Any]]:
+def splits_of(story: Story) -> list[dict[str, Any]]:
     """Each split's rows and the stretch of the whole that it takes, in per cent."""
     total = sum(story.splits.values()) or 1
     start, rows = 0.0, []
     for name, count in story.splits.items():
         width = 100 * count / total
-        rows.append({"name": name, "count": count, "start": round(start, 2), "width": width})
+        written = f"{count:,}" if story.unit_of_rows == "rows" else words.amount(count, "bytes")
+        rows.append({"name": name, "written": written, "start": round(start, 2), "width": width})
         start += width
     return rows
 

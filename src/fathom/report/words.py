@@ -24,6 +24,8 @@ METRIC_TITLES = {
     "mae": "Mean absolute error",
     "r2": "R²",
     "bits_per_byte": "Bits per byte",
+    "perplexity": "Perplexity",
+    "token_accuracy": "Token accuracy",
     "return": "Return",
     "ece": "Calibration error",
     "ece_before": "Calibration error before",
@@ -36,10 +38,40 @@ TITLES = METRIC_TITLES | {
     "peak_memory_bytes": "Peak memory",
     "latency_seconds": "Latency",
     "energy_joules": "Energy",
+    "tokens_per_second": "Training speed",
+    "flops_utilisation": "Use of the machine",
+    "writing_tokens_per_second": "Writing speed",
+    "confident_errors": "Mistakes where it is sure",
+}
+# By whole id, where its last part alone would not tell.
+ID_TITLES = {
+    "context.first": "Bits by place in the context",
+    "context.gain": "The farther half of the context",
+    "in_context.repetition": "Reading a stretch again",
+    "in_context.recall": "Words asked for",
+    "in_context.rare_words": "Rare words that come again",
+    "memorisation.extracted": "Training text recited",
+    "memorisation.repeated": "Repeated training text recited",
+    "memorisation.held_out": "Unseen text guessed word for word",
+    "memorisation.excess": "Recited beyond what is guessed",
+    "samples.repetition": "Repetition in what it writes",
+    "samples.distinct": "Variety of what it writes",
+    "samples.copied": "Copied from the training text",
+    "features.heads": "What attention heads look at",
 }
 AS_PERCENT = frozenset(
-    {"accuracy", "balanced_accuracy", "exact_match", "hamming_loss", "ece", "ece_before"}
+    {
+        "accuracy",
+        "balanced_accuracy",
+        "exact_match",
+        "hamming_loss",
+        "token_accuracy",
+        "ece",
+        "ece_before",
+    }
 )
+# Differences that matter stand in the third decimal, also above one.
+THREE_DECIMALS = frozenset({"bits_per_byte"})
 MODEL_TITLES = {
     "network": "Network",
     "constant": "Constant answer",
@@ -52,7 +84,12 @@ MODEL_TITLES = {
     "series": "Linear model on random convolutions",
     "audio": "Gradient boosting on features of sound",
     "mixture": "Gradient boosting on all columns",
+    "kneser_ney": "Kneser-Ney n-grams",
+    "xz": "xz compressor",
 }
+NO_PREDICTORS = frozenset({"xz"})  # what is only compared with
+# What a sentence calls a model, where its title alone does not tell.
+MODEL_PHRASES = {"kneser_ney": "the Kneser-Ney n-gram model", "xz": "the compressor xz"}
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTES = {"byte", "bytes", "B"}
 _SECONDS = {"s", "second", "seconds"}
@@ -76,6 +113,8 @@ def model_title(name: str) -> str:
 
 def model_phrase(name: str) -> str:
     """What a sentence calls a model."""
+    if name in MODEL_PHRASES:
+        return MODEL_PHRASES[name]
     title = model_title(name)
     lowered = title[:1].lower() + title[1:]
     return lowered if lowered.startswith("gradient boosting") else f"the {lowered}"
@@ -112,7 +151,7 @@ def metric_value(metric: str, value: float, signed: bool = False) -> str:
     if metric in AS_PERCENT:
         figures = percent_digits(value, signed).replace("-", "−")
         return f"{figures} points" if signed else f"{figures} %"
-    if metric in METRIC_TITLES and abs(value) < 1:
+    if metric in THREE_DECIMALS or (metric in METRIC_TITLES and abs(value) < 1):
         small = signed and abs(value) < 0.0095  # differences are small, and must not round to none
         return f"{value:{'+' if signed else ''}.{4 if small else 3}f}".replace("-", "−")
     return number(value, signed)
@@ -173,6 +212,8 @@ def record_interval(record: Record) -> str:
 
 def record_title(record: Record) -> str:
     """'cost.train_seconds' as 'Train seconds', 'gain.accuracy' as 'Accuracy'."""
+    if record.id in ID_TITLES:
+        return ID_TITLES[record.id]
     title = metric_title(metric_of(record.id))
     if SCRATCH in record.id:
         return f"{title} beside a network from scratch"

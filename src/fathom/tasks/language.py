@@ -1,4 +1,4 @@
-"""Language modelling: at every place of a text, which token comes next?"""
+"""Language modelling: to say at every place of a text which token comes next."""
 
 from __future__ import annotations
 

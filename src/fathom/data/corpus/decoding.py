@@ -99,13 +99,14 @@ def texts_of(chunks: Chunks, encoding: Encoding) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding.name)(encoding.errors)
     held = ""
     for chunk in chunks():
-        held += decoder.decode(chunk)
+        # Only once more has come is it cut: what is read at once stays whole.
         place = line_end(held, 0, len(held) - 1) if held else 0
         if not place and len(held) > 2 * PIECE:
             place = any_end(held, PIECE, len(held) - 1)
         if place:
             yield held[:place]
             held = held[place:]
+        held += decoder.decode(chunk)
     held += decoder.decode(b"", True)
     if held:
         yield held

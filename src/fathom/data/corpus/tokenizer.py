@@ -145,8 +145,8 @@ class Tokenizer:
     def from_huggingface(cls, path: str | Path) -> Tokenizer:
         """The tokenizer in the folder of a pretrained network of the GPT-2 or Llama family.
 
-        It is lossless as far as its authors made it: some compose accents, or put a blank before
-        every text. Raises PlanError where the folder has none, or one of another family.
+        It is lossless as far as its authors made it: some compose accents, those of Llama 2 take
+        the sign ▁ for a blank. Raises PlanError where the folder has none, or one of another family.
         """
         from fathom.data.corpus.pretrained import load
 
@@ -165,7 +165,11 @@ class Tokenizer:
         return codes
 
     def _encoded(self, library: Library, texts: list[str]) -> list[Array]:
-        found = library.encode_batch_fast(texts, add_special_tokens=False)
+        try:
+            found = library.encode_batch_fast(texts, add_special_tokens=False)
+        except TypeError:  # which the library says of half a surrogate, too
+            "".join(texts).encode()
+            raise
         return [np.array(one.ids, dtype=self.dtype) for one in found]
 
 

@@ -174,8 +174,8 @@ def load_language_bundle(folder: str | Path, *, device: str = "cpu") -> Language
     tensors = read_tensors(contents[NETWORK], folder / NETWORK)
     if manifest.vocabulary < tokenizer.size:
         raise ArtefactError(
-            f"{folder / MANIFEST} has a network of {manifest.vocabulary:,} tokens for a tokenizer of "
-            f"{tokenizer.size:,}; {WAY_OUT}."
+            f"{folder / MANIFEST} has a network of {manifest.vocabulary:,} tokens for a tokenizer "
+            f"of {tokenizer.size:,}; {WAY_OUT}."
         )
     network = restore_language(manifest.network, manifest.vocabulary, tensors, folder / NETWORK)
     model = LoadedLanguage(
@@ -257,7 +257,8 @@ def _check_answer(model: LanguagePredictor | KneserNey, tokenizer: Tokenizer, pa
         said = model.next_log_probs([np.array([tokenizer.end])])
     except UNFIT as error:
         raise ArtefactError(
-            f"The {model.name} in {path} cannot answer ({type(error).__name__}: {error}); {WAY_OUT}."
+            f"The {model.name} in {path} cannot answer ({type(error).__name__}: {error}); "
+            f"{WAY_OUT}."
         ) from None
     sums = np.exp(said.astype(np.float64)).sum()
     if said.shape != (1, tokenizer.size) or not abs(sums - 1.0) < 0.02:

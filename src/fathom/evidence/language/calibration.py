@@ -32,13 +32,8 @@ from fathom.evidence.language.estimates import (
     over_units,
     share_over_units,
 )
-from fathom.evidence.language.subject import (
-    LEAST,
-    NETWORK,
-    LanguageSubject,
-    first_of,
-    units_of,
-)
+from fathom.evidence.language.subject import LEAST, NETWORK, LanguageSubject, first_of
+from fathom.evidence.language.units import units_of
 from fathom.evidence.measure import evidence
 from fathom.evidence.rivals import side_of
 

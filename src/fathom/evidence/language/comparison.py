@@ -52,7 +52,7 @@ def _gain(subject: LanguageSubject, metric: TextMetric) -> Record:
         split="test",
         method=f"{gain.method}; against {rival}, positive favours the network",
         higher_is_better=True,
-        grade=GRADES[side_of(gain)],
+        grade=GRADES[side_of(gain)] if metric is BITS else "unknown",
         figure=_bars(subject) if metric is BITS else None,
     )
 

@@ -19,7 +19,7 @@ from fathom.evidence.language.estimates import LN2, between, interval_of, mean_b
 from fathom.evidence.language.judging import cut, judged
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
 from fathom.evidence.measure import evidence
-from fathom.evidence.rivals import title
+from fathom.evidence.rivals import short_title, title
 from fathom.inference.reading import windows_of
 
 STRETCHES, FEWEST = 256, 16
@@ -150,7 +150,7 @@ def _first(subject: LanguageSubject, found: Stretches) -> Record:
     first = found.mean(found.whole[:, :1], subject.generator("context", "first"))
     last = found.end
     series = [_curve("network", found.whole)]
-    series += [_curve(name, bits) for name, bits in found.rivals.items()]
+    series += [_curve(short_title(name), bits) for name, bits in found.rivals.items()]
     return Record(
         IDS[0],
         "context",

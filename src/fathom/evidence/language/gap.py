@@ -11,12 +11,8 @@ from fathom.evidence import wording
 from fathom.evidence.gap import FAIR_LOST, GOOD_LOST
 from fathom.evidence.intervals import Estimate, difference
 from fathom.evidence.language.estimates import BITS, Sums, interval_of
-from fathom.evidence.language.subject import (
-    FREQUENCIES,
-    NETWORK,
-    LanguageSubject,
-    Units,
-)
+from fathom.evidence.language.subject import FREQUENCIES, NETWORK, LanguageSubject
+from fathom.evidence.language.units import Units
 from fathom.evidence.measure import evidence
 
 ID = "gap.bits_per_byte"

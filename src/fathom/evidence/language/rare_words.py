@@ -22,7 +22,7 @@ from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.language.estimates import LN2, between, interval_of, mean_by_owner
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
-from fathom.evidence.rivals import title
+from fathom.evidence.rivals import short_title, title
 
 ID = "in_context.rare_words"
 WORD = re.compile(r"[^\W_]{4,40}")
@@ -65,10 +65,10 @@ def seconds(subject: LanguageSubject) -> float:
 def record(subject: LanguageSubject) -> Record:
     """`in_context.rare_words`: bits saved at the second occurrence of a rare word."""
     documents = subject.documents("test")
-    common = _common(subject.written("train", MOST_TRAIN))
+    common = _common(subject.written(subject.splits["train"], MOST_TRAIN))
     found = occurrences(
         documents,
-        subject.written("test", MOST_TEST),
+        subject.written(documents, MOST_TEST),
         common,
         subject.lengths,
         within=max(1, subject.network.model.network.context // 2),
@@ -183,7 +183,7 @@ def _record(subject: LanguageSubject, found: Occurrences) -> Record:
 
 
 def _looked_at(subject: LanguageSubject) -> str:
-    known = min(MOST_TRAIN, int(subject.documents("train").sizes.sum()))
+    known = min(MOST_TRAIN, int(subject.splits["train"].sizes.sum()))
     return f"{prefixed(float(known), 'B')} of training text"
 
 
@@ -249,7 +249,7 @@ def _figure(subject: LanguageSubject, found: Occurrences, bits: dict[str, Array]
             )
             for time in times
         ]
-        line: dict[str, object] = {"name": name, "x": [time + 1 for time in times]}
+        line: dict[str, object] = {"name": short_title(name), "x": [time + 1 for time in times]}
         line["y"] = [end.value for end in ends]
         if name == NETWORK and all(interval_of(end) for end in ends):
             line |= {"low": [end.low for end in ends], "high": [end.high for end in ends]}

@@ -22,7 +22,7 @@ from fathom.evidence import wording
 from fathom.evidence.intervals import Estimate, wilson
 from fathom.evidence.language.estimates import between_shares
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
-from fathom.evidence.rivals import title
+from fathom.evidence.rivals import short_title, title
 
 if TYPE_CHECKING:
     from fathom.data.corpus.tokenizer import Tokenizer
@@ -85,7 +85,8 @@ def _count(subject: LanguageSubject, budget: Budget) -> int:
 def _found(subject: LanguageSubject, budget: Budget) -> dict[int, dict[str, Estimate]]:
     """How often each model finds the value, by the number of pairs; those that can be asked."""
     tokenizer = subject.network.model.tokenizer
-    texts, generator = subject.written("test", MOST_BYTES), subject.generator(ID, "words")
+    texts = subject.written(subject.documents("test"), MOST_BYTES)
+    generator = subject.generator(ID, "words")
     words = begun(tokenizer, words_of(texts, generator))
     count, context = _count(subject, budget), subject.network.model.network.context
     found: dict[int, dict[str, Estimate]] = {}
@@ -196,7 +197,8 @@ def _figure(found: dict[int, dict[str, Estimate]]) -> Figure:
     series: list[dict[str, object]] = []
     for name in found[places[0]]:
         ends = [found[pairs][name] for pairs in places]
-        line: dict[str, object] = {"name": name, "x": places, "y": [end.value for end in ends]}
+        line: dict[str, object] = {"name": short_title(name), "x": places}
+        line["y"] = [end.value for end in ends]
         if name == NETWORK:
             line |= {"low": [end.low for end in ends], "high": [end.high for end in ends]}
         series.append(line)

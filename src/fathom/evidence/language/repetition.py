@@ -14,7 +14,7 @@ from fathom.evidence.intervals import Estimate
 from fathom.evidence.language.estimates import between_shares, interval_of, mean_by_owner
 from fathom.evidence.language.judging import cut, judged, likeliest, places_within
 from fathom.evidence.language.subject import LanguageSubject
-from fathom.evidence.rivals import sentence_title
+from fathom.evidence.rivals import sentence_title, short_title
 
 ID = "in_context.repetition"
 TIMES, LONGEST, SHORTEST = 4, 64, 4  # readings of a stretch, and how many tokens it has
@@ -155,7 +155,7 @@ def _figure(subject: LanguageSubject, read: Read) -> Figure:
         }
     ]
     series += [
-        {"name": name, "x": times, "y": right.mean(axis=0).tolist()}
+        {"name": short_title(name), "x": times, "y": right.mean(axis=0).tolist()}
         for name, right in read.rivals.items()
     ]
     data = {"series": series, "x_label": "reading", "y_label": "share of tokens guessed"}

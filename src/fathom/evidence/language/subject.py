@@ -15,22 +15,21 @@ from fathom.core.language import Documents, LanguageModel
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.evidence.intervals import Estimate
-from fathom.evidence.language.estimates import FEWEST_OWNERS, LN2, Sums, TextMetric
+from fathom.evidence.language.estimates import LN2, Sums, TextMetric
 from fathom.evidence.language.frequencies import TokenFrequencies
+from fathom.evidence.language.units import PARTS, Units, parted, units_of
 from fathom.tasks.language import LanguageModelling
 
 if TYPE_CHECKING:
     from fathom.inference.language import LanguagePredictor, TokenScores
 
 NETWORK, XZ = "network", "xz"
-PARTS = "parts of the text"
 FREQUENCIES = "frequencies"
 """Who has learned how frequent each token is, and nothing else: what a grade is measured by."""
 # How many tokens of a split are read where the plan fixes no number.
 LIMITS = {"train": 100_000, "validation": 400_000, "calibration": 100_000, "test": 1_000_000}
 LEAST = 10_000
 """Tokens of a split that are read, however little time there is."""
-STRETCH, SHORTEST = 2_048, 256  # bytes of a stretch, about; where the text is short, at least
 # Tokens timed to foresee what reading will cost, after a few that do not count.
 PROBE, WARM_UP = 1_024, 64
 SPARED = 0.7  # of the time that is left, what a kind of evidence plans to use
@@ -40,48 +39,15 @@ def _nothing(name: str) -> None:
     """Where nobody asks to be told of readings of the test split."""
 
 
-@dataclass(frozen=True)
-class Units:
-    """What an interval goes over: whole documents, or stretches where these are few.
-
-    Unit u is the predicted tokens `starts[u]` to `starts[u + 1]` of a split, counted from 0 (as in
-    `LanguageModel.nats`), `starts` (U + 1,); `sizes` (U,) float64 are bytes. `called` is
-    'documents' or 'stretches'.
-    """
-
-    starts: Array
-    sizes: Array
-    called: str
-
-    def __len__(self) -> int:
-        return len(self.sizes)
-
-    @property
-    def tokens(self) -> Array:
-        """How many predicted tokens each unit has, (U,)."""
-        counts: Array = np.diff(self.starts)
-        return counts
-
-    @property
-    def owner(self) -> Array:
-        """The unit of each predicted token, (N - 1,)."""
-        return np.repeat(np.arange(len(self)), self.tokens)
-
-    def sums(self, values: Array) -> Array:
-        """The sum over each unit of values (N - 1,) of predicted tokens, (U,) float64."""
-        totals: Array = np.add.reduceat(values.astype(np.float64), self.starts[:-1])
-        return totals
-
-
 @dataclass
 class LanguageSubject:
     """A trained network of language, its rivals, and the documents by which they are judged.
 
     `baselines` are language models by name. `compressed(split)` is what xz makes of the documents
-    that `documents(split)` gives (see `baselines.language.compressor`; `written` has their texts). `best_baseline` was chosen
-    on validation; it is the name of a baseline, or 'xz'. `texts(split, most_bytes)` are documents
-    of a split as they were written, the first of `documents(split)` first. `log`, `costs`,
-    `stages`, `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
+    that `documents(split)` gives, or of their stretches (see `baselines.language.compressor`).
+    `best_baseline` was chosen on validation; it is the name of a baseline, or 'xz'. `texts(split,
+    most_bytes)` are some of a split's documents as they were written. `log`, `costs`, `stages`,
+    `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
     `on_test_access` are as in `evidence.Subject`. `costs` also holds tokens_per_second, measured
     while training, and may hold tokens_trained: how many tokens the network learned from in all.
     """
@@ -184,17 +150,13 @@ class LanguageSubject:
             self._scores[split] = self.network.scores(documents)
         return self._scores[split]
 
-    def written(self, split: str, most_bytes: int | None = None) -> list[bytes]:
-        """The documents of `documents(split)` as they were written, the first of them.
+    def written(self, documents: Documents, most_bytes: int) -> list[bytes]:
+        """Documents as they were written, the first of them; they come from the tokens.
 
-        They come from the tokens, which say exactly what was written; of a document that is cut, so
-        much as there is. Documents are whole, and the first one always is among them.
+        They are whole, as far as documents are, and the first one always is among them.
         """
-        documents, tokenizer = self.documents(split), self.network.model.tokenizer
-        count = len(documents)
-        if most_bytes is not None:
-            ends = np.cumsum(documents.sizes)
-            count = max(1, int(np.searchsorted(ends, most_bytes, side="right")))
+        tokenizer, ends = self.network.model.tokenizer, np.cumsum(documents.sizes)
+        count = max(1, int(np.searchsorted(ends, most_bytes, side="right")))
         some = range(min(count, len(documents)))
         return [tokenizer.decode_bytes(documents.document(i)) for i in some]
 
@@ -269,8 +231,8 @@ class LanguageSubject:
         That is at least LEAST tokens, and never more than the plan says. What has been read stays.
         """
         if split not in self._documents:
-            affordable = SPARED * budget.remaining / self.token_seconds(NETWORK)
-            self._limits[split] = max(LEAST, int(min(affordable, self.size(split))))
+            affordable = int(SPARED * budget.remaining / self.token_seconds(NETWORK))
+            self._limits[split] = min(self.size(split), max(LEAST, affordable))
 
     def affordable(self, name: str, most: int, least: int, tokens: float, budget: Budget) -> int:
         """A sample size: what the plan fixed for a kind of evidence, or as many as time allows.
@@ -285,24 +247,6 @@ class LanguageSubject:
     def generator(self, *names: object) -> np.random.Generator:
         """A generator for one named use within evidence."""
         return numpy_generator(self.seed, "evidence", *names)
-
-
-def parted(compressed: Any, documents: Documents, units: Units, nats: Array) -> Sums:
-    """What the parts that xz takes one by one take under another model: `nats` (N - 1,).
-
-    Parts are of documents, or of stretches where these are the units. Raises ValueError where they
-    are of neither.
-    """
-    starts = documents.starts - 1 if len(compressed.part) == len(documents) else units.starts
-    if len(compressed.part) != len(starts) - 1:
-        raise ValueError("what xz was given are neither the documents nor the stretches of them")
-
-    def by_part(values: Array) -> Array:
-        return np.bincount(compressed.part, weights=values, minlength=len(compressed.bits))
-
-    sizes = np.maximum(compressed.bytes, 1).astype(np.float64)
-    taken = by_part(np.add.reduceat(nats.astype(np.float64), starts[:-1]))
-    return Sums(taken, sizes, by_part(np.diff(starts)), PARTS)
 
 
 def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
@@ -322,20 +266,3 @@ def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
     cut = np.asarray(documents.tokens[: 1 + tokens])
     size = int(lengths[cut].sum())
     return Documents(cut, np.array([1, len(cut)]), np.array([size]), [documents.names[0]])
-
-
-def units_of(documents: Documents, lengths: Array) -> Units:
-    """Documents as they are, or stretches of about STRETCH bytes where there are few of them.
-
-    Of a short text stretches are shorter, so that there are some twenty.
-    """
-    starts = documents.starts - 1
-    if len(documents) >= FEWEST_OWNERS:
-        return Units(starts, np.maximum(documents.sizes, 1).astype(np.float64), "documents")
-    read = np.cumsum(lengths[np.asarray(documents.tokens[1:], dtype=np.int64)])
-    total = int(read[-1])
-    count = max(1, total // STRETCH, min(FEWEST_OWNERS, total // SHORTEST))
-    ends = np.searchsorted(read, np.arange(1, count) * total / count, side="left") + 1
-    bounds = np.unique(np.concatenate([[0], ends, [len(read)]]))
-    sizes = np.diff(np.concatenate([[0], read[bounds[1:] - 1]])).astype(np.float64)
-    return Units(bounds, np.maximum(sizes, 1.0), "stretches")

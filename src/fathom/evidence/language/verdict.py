@@ -137,6 +137,6 @@ def _recommended(case: _Case, choice: str) -> str:
             "write or judge single tokens, for which there is nothing better here."
         )
     return (
-        f"{sentence_title(case.rival)} is {choice}, {strength(case.rival)}: use it with "
-        "--model baseline."
+        f"{sentence_title(case.rival)} is {choice}, {strength(case.rival)}; the bundle holds it "
+        "beside the network."
     )

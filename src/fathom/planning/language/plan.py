@@ -62,8 +62,10 @@ class NgramPlan(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LanguagePlan(Struct, frozen=True, forbid_unknown_fields=True):
-    """A resolved plan. `ngrams` is None where they were not fitted yet; `evidence` maps splits to how many tokens of them are read; `seconds` says
-    how the budget was shared out; `why` maps a dotted key to a sentence.
+    """A resolved plan. `ngrams` is None where they were not fitted yet.
+
+    `evidence` maps splits to how many tokens of them are read; `seconds` says how the budget was
+    shared out; `why` maps a dotted key to a sentence.
     """
 
     name: str

@@ -17,9 +17,9 @@ from fathom.core.language import Documents
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
 from fathom.core.record import Record
+from fathom.data.corpus.documents import Corpus
 from fathom.data.corpus.encode import encode_corpus
 from fathom.data.corpus.facts import facts
-from fathom.data.corpus.documents import Corpus
 from fathom.data.corpus.reading import Source, open_corpus
 from fathom.data.corpus.splitting import CorpusSplits, split_documents
 from fathom.data.corpus.survey import Survey, survey
@@ -45,7 +45,8 @@ USEFUL_RATE = {"cpu": 400e3, "cuda": 20e6}  # bytes of text for each second of t
 class Prepared:
     """A corpus, ready to be learned from. `splits` has the four documents' sets by name.
 
-    `why` says how the tokens were chosen; of a long text `most_bytes` train; `beginning` is what training goes on from, if anything.
+    `why` says how the tokens were chosen; of a long text `most_bytes` train; `beginning` is what
+    training goes on from, if anything.
     """
 
     corpus: Corpus
@@ -143,8 +144,8 @@ def source_of(source: object) -> Source:
     if isinstance(source, Sequence):
         return source
     raise DataError(
-        f"A corpus cannot be read from a {type(source).__name__}: give a path, a list of paths, or a "
-        "list of texts."
+        f"A corpus cannot be read from a {type(source).__name__}: give a path, a list of paths, or "
+        "a list of texts."
     )
 
 

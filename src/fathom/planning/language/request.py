@@ -87,7 +87,7 @@ def make_language_request(
     device: str = "cpu",
     **others: Any,
 ) -> LanguageRequest:
-    """A request. Raises PlanError for whatever cannot be meant, as far as that shows without data."""
+    """A request. Raises PlanError for what cannot be meant, as far as that shows without data."""
     for key, option in OF_TABLES.items():
         if others.get(key):
             raise PlanError(

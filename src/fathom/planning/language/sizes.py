@@ -1,10 +1,10 @@
 """Sizes: how large a network of language should be for a corpus and a number of operations.
 
 A network that is too small cannot hold what the text has to say, one that is too large sees too
-little of it in the time: for a given amount of computing C one size is best, and grows with the root
-of C, as does the number of tokens to read (Hoffmann et al. 2022, arXiv 2203.15556). A corpus that is
-smaller than that is read several times, which gains less each time (Muennighoff et al. 2023, arXiv
-2305.16264), so that there the network is the smaller one.
+little of it in the time: for a given amount of computing C one size is best, and grows with the
+root of C, as does the number of tokens to read (Hoffmann et al. 2022, arXiv 2203.15556). A corpus
+that is smaller than that is read several times, which gains less each time (Muennighoff et al.
+2023, arXiv 2305.16264), so that there the network is the smaller one.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _work(spec: LanguageSpec, vocabulary: int, operations: float, text_tokens: i
     )
 
 
-# Tokens of context by how many are read: what stands far back helps little before the rest is known.
+# Tokens of context by how many are read: what stands far back helps little at first.
 CONTEXTS = {
     "cpu": ((10_000_000.0, 128), (float("inf"), 256)),
     "cuda": ((200_000_000.0, 512), (float("inf"), 1024)),

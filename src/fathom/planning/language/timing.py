@@ -38,7 +38,7 @@ class Timer:
         return Timed(draft, measure_speed(self.fit(draft), seconds=self.seconds))
 
     def fastest(self, timed: Timed, left: float) -> Timed:
-        """The fastest of thread counts and precisions, compiled where that pays in `left` seconds."""
+        """The fastest of threads and precisions, compiled where that pays in `left` seconds."""
         told = [_told(timed)]
         for key, value in self._choices(timed.draft):
             self.progress.advance(len(told), TIMINGS, "timing the network")

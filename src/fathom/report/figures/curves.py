@@ -18,14 +18,18 @@ _DASHES = ("-", "--", ":")
 
 
 class Series(Struct):
-    """One line."""
+    """One line; `low` and `high` are the ends of 95 % intervals at its points."""
 
     name: str
     x: list[float | None]
     y: list[float | None]
+    low: list[float | None] | None = None
+    high: list[float | None] | None = None
 
     def __post_init__(self) -> None:
-        require(len(self.x) == len(self.y), "x and y differ in length")
+        parts = (self.x, self.y, self.low, self.high)
+        lengths = {len(part) for part in parts if part is not None}
+        require(len(lengths) == 1, "x, y and intervals differ in length")
 
     @property
     def points(self) -> list[tuple[float, float]]:
@@ -33,14 +37,23 @@ class Series(Struct):
         pairs = zip(finite(self.x), finite(self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
+    @property
+    def band(self) -> list[tuple[float, float, float]]:
+        """The intervals that can be drawn: x, low, high."""
+        if self.low is None or self.high is None:
+            return []
+        ends = zip(finite(self.x), finite(self.low), finite(self.high), strict=True)
+        return [each for each in ends if all(map(math.isfinite, each))]
+
 
 class Curves(Struct):
-    """Lines over one x axis; `log_y` stretches small values."""
+    """Lines over one x axis; `log_x` and `log_y` stretch small values."""
 
     series: list[Series]
     x_label: str = ""
     y_label: str = ""
     log_y: bool = False
+    log_x: bool = False
 
 
 @FIGURES.register("curves")
@@ -61,6 +74,13 @@ def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, f
     log = curves.log_y and bool(lines)
     if log:
         axes.set_yscale("log")
+    if curves.log_x and lines:
+        axes.set_xscale("log")
+    for place, series in enumerate(curves.series):
+        if series.band:
+            xs, low, high = zip(*series.band, strict=True)
+            colour = _COLOURS[place % len(_COLOURS)]
+            axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     ends = []
     for place, (name, points) in enumerate(lines):
         colour = _COLOURS[place % len(_COLOURS)]
@@ -80,7 +100,7 @@ def _paint(axes: Any, curves: Curves, lines: list[tuple[str, list[tuple[float, f
     axes.margins(x=0, y=0.06)
     axes.autoscale_view()
     whole = all(x == int(x) for _, points in lines for x, _ in points)
-    plot.number_axis(axes.xaxis, whole=whole)
+    plot.number_axis(axes.xaxis, whole=whole, log=curves.log_x and bool(lines))
     plot.number_axis(axes.yaxis, most=5, log=log)
     plot.label_axes(axes, curves.x_label, curves.y_label)
     if len(lines) > 1:
