@@ -15,16 +15,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fathom.core.batch import Batch
+from fathom.core.language import Documents
 from fathom.core.output import OutputSpec
 from fathom.core.randomness import torch_generator
 from fathom.core.task import Loss, Phase
 from fathom.data.source import ArraySource
+from fathom.networks.language import GptSpec
+from fathom.training.language import LanguageFit
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.trainer import Trainer, Validation
 
@@ -330,6 +334,51 @@ def mean_reward(network: nn.Module) -> float:
     return total / 100
 
 
+# ---- language: what comes next in a made-up text, by a little GPT with dropout ----
+
+
+def documents(count: int, name: str) -> Documents:
+    """Texts of 20 to 60 tokens that count upwards from any of 2 to 9, in steps of one or two."""
+    generator = torch_generator(0, name)
+    texts = []
+    for _ in range(count):
+        begin, length = (int(torch.randint(*span, (1,), generator=generator)) for span in SPANS)
+        step = 1 + int(torch.randint(2, (1,), generator=generator))
+        texts.append([2 + (begin + step * i) % 8 for i in range(length)] + [0])
+    lengths = np.array([len(text) for text in texts])
+    stream = np.array([0, *(token for text in texts for token in text)], dtype=np.uint16)
+    starts = np.concatenate([[1], 1 + np.cumsum(lengths)])
+    return Documents(stream, starts, lengths - 1, [f"text {i}" for i in range(count)])
+
+
+SPANS = ((0, 8), (20, 60))
+
+
+def language_fit(steps: int = 40, train: Documents | None = None) -> LanguageFit:
+    spec = TrainingSpec(
+        steps=steps,
+        batch_size=8,
+        optimizer=OptimizerSpec(name="muon", learning_rate=0.02, weight_decay=0.1),
+        schedule="linear",
+        log_every=5,
+        validate_every=10,
+        save_every=12,
+    )
+    return LanguageFit(
+        train=documents(60, "train") if train is None else train,
+        validation=documents(20, "validation"),
+        vocabulary=10,
+        network=GptSpec(depth=2, width=32, num_heads=2, context=24, dropout=0.1),
+        training=spec,
+        seed=5,
+    )
+
+
+def language() -> Run:
+    what = language_fit()
+    return Run(what.build(), what.task, what.source(), what.training, what.validate)
+
+
 # ---- as a program ----
 
 
@@ -355,6 +404,7 @@ RUNS: dict[str, Callable[..., Run]] = {
     "supervised": supervised,
     "adversarial": lambda: adversarial(steps=40),
     "acting": lambda: acting(steps=40),
+    "language": language,
 }
 
 

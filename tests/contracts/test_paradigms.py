@@ -49,7 +49,7 @@ def test_acting_with_a_broken_loss_does_not(tmp_path: Path) -> None:
     assert training_runs.mean_reward(run.network) < 0.1
 
 
-@pytest.mark.parametrize("name", ["adversarial", "acting"])
+@pytest.mark.parametrize("name", ["adversarial", "acting", "language"])
 def test_killed_and_resumed_ends_with_the_same_weights(name: str, tmp_path: Path) -> None:
     whole = training_runs.carry_out(name, tmp_path / "whole", resume=False)
     script = [sys.executable, training_runs.__file__, name, str(tmp_path / "cut"), "3", "3"]

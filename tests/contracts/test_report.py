@@ -42,6 +42,7 @@ KINDS = (
     "channels",
     "depth",
     "heatmap",
+    "samples",
 )
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

@@ -111,8 +111,8 @@ class Sampler:
         written = np.zeros(len(begun), dtype=np.int64)
         place = min(map(len, texts))
         room = max(map(len, texts)) + sampling.max_tokens
-        reader = _Reader(self, [text[:place] for text in texts], room)
         with torch.inference_mode():
+            reader = _Reader(self, [text[:place] for text in texts], room)
             while len(live):
                 logits = self.model.known(reader.logits) / self.model.trust.temperature
                 step: dict[int, int] = {}

@@ -72,6 +72,13 @@ class TrainingResult:
     replans: tuple[Replan, ...]
 
 
+def units_of(batch: Batch, source: Source) -> int:
+    """How much of its unit of progress a source has given with a batch."""
+    if source.unit == "tokens" and batch.targets is not None:
+        return batch.targets.numel()
+    return len(batch)
+
+
 class Trainer:
     """Fits a network to a task on batches from a source.
 
@@ -140,7 +147,7 @@ class Trainer:
                 self.task.after_step(self.network, self.state.step)
                 if self.average is not None:
                     self.average.update_parameters(self.network)
-                self._count(outcomes, len(batch))
+                self._count(outcomes, units_of(batch, self.source))
                 if self._due(self.spec.log_every):
                     self._log(outcomes)
                 sound = self._validate() if self._due(self.spec.validate_every) else True

@@ -23,6 +23,7 @@ from fathom.data.formats.encoding import MARKS, SAMPLE_BYTES, SIGNATURES, to_utf
 HEAD = 4096  # bytes by which UTF-16 without a mark is known
 CONTROL = re.compile("[\\0-\\x08\\x0e-\\x1a]")  # signs that no text has
 FEW_BROKEN = 0.1  # of the lines that are not plain ASCII
+FEW_BAD = 0.5  # the same where each line stands for itself
 EMPTY = "is empty"
 NO_TEXT = "is no text: it holds bytes of value zero"
 UNKNOWN = "holds bytes of no known text encoding"
@@ -113,8 +114,9 @@ def texts_of(chunks: Chunks, encoding: Encoding) -> Iterator[str]:
 
 
 def find_encoding(chunks: Chunks, *, whole: bool = True) -> Encoding:
-    """How the bytes are to be decoded; the head alone decides unless `whole`.
+    """How the bytes are to be decoded.
 
+    Unless they are one `whole` text the head decides, and broken lines are left to who reads them.
     Raises NoTextError where they are empty or no text.
     """
     head = next(iter(chunks()), b"")
@@ -130,7 +132,9 @@ def find_encoding(chunks: Chunks, *, whole: bool = True) -> Encoding:
     heads = chunks if whole else lambda: (head[: head.rfind(b"\n") + 1] or head,)
     if any(b"\0" in chunk for chunk in heads()):
         raise NoTextError(NO_TEXT)
-    return Encoding() if _decodes(heads(), "utf-8") else _guessed(heads)
+    if _decodes(heads(), "utf-8"):
+        return Encoding()
+    return _guessed(heads, FEW_BROKEN if whole else FEW_BAD)
 
 
 def _marked(head: bytes) -> Encoding | None:
@@ -154,8 +158,11 @@ def _unmarked(head: bytes) -> Encoding | None:
     return Encoding(name, guessed=True) if name.startswith("utf-16") else None
 
 
-def _guessed(chunks: Chunks) -> Encoding:
-    """The encoding of what is not valid UTF-8. Raises NoTextError where none fits."""
+def _guessed(chunks: Chunks, few: float) -> Encoding:
+    """The encoding of what is not valid UTF-8, which it is still where a `few` lines are broken.
+
+    Raises NoTextError where none fits.
+    """
     sample, right, wrong = b"", 0, 0
     for line in _beyond_ascii(chunks()):
         try:
@@ -165,7 +172,7 @@ def _guessed(chunks: Chunks) -> Encoding:
             wrong += 1
         if len(sample) < SAMPLE_BYTES:
             sample += line + b"\n"
-    if wrong <= FEW_BROKEN * (right + wrong):
+    if wrong <= few * (right + wrong):
         return Encoding(broken=True)
     try:
         _, name = to_utf8(sample, Path("sample"))

@@ -63,7 +63,7 @@ def _unclear(path: Path, fields: list[str], texts: list[str], asked: str | None)
     listed = ", ".join(map(repr, fields[:10])) + (" ..." if len(fields) > 10 else "")
     if asked:
         what = f"{path} has no field of text {asked!r}, only {listed}."
-        return what + (nearest(asked, texts) or " Name one of them with --set data.text_field=…")
+        return what + (nearest(asked, texts) or " Name another field with --set data.text_field.")
     if not texts:
         return f"{path} has no field of text, only {listed}: write records such as {EXAMPLE}."
     named = ", ".join(map(repr, texts[:10]))

@@ -146,7 +146,7 @@ class Tokenizer:
         """The tokenizer in the folder of a pretrained network of the GPT-2 or Llama family.
 
         It is lossless as far as its authors made it: some compose accents, those of Llama 2 take
-        the sign ▁ for a blank. Raises PlanError where the folder has none, or one of another family.
+        the sign ▁ for a blank. Raises PlanError where there is none, or one of another family.
         """
         from fathom.data.corpus.pretrained import load
 

@@ -136,5 +136,6 @@ def _bars(subject: LanguageSubject) -> Figure:
         "high": [end[1] if end else None for end in ends],
         "x_label": f"{BITS.title} (less is better)",
         "highlight": names.index(NETWORK),
+        "decimals": 3,
     }
     return Figure("bars", data)

@@ -16,11 +16,10 @@ from fathom.core.prediction import Array
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence.intervals import Estimate
 from fathom.evidence.language.estimates import LN2, between, interval_of, mean_by_owner
-from fathom.evidence.language.judging import cut, judged
+from fathom.evidence.language.judging import cut, judged, places_within
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
 from fathom.evidence.measure import evidence
 from fathom.evidence.rivals import short_title, title
-from fathom.inference.reading import windows_of
 
 STRETCHES, FEWEST = 256, 16
 SHORTEST = 16  # tokens of a stretch: of shorter ones halves and quarters say nothing
@@ -90,14 +89,11 @@ class Stretches:
 def _stretches(subject: LanguageSubject, budget: Budget) -> Stretches | None:
     """Stretches that do not overlap, drawn at random, as long as documents allow."""
     documents, context = subject.documents("test"), subject.network.model.network.context
-    windows = windows_of(documents, context, context)
-    length = _length(windows.lengths, context)
+    length = _length(np.diff(documents.starts) - 1, context)
     if length is None:
         return None
     most = subject.affordable("context", STRETCHES, FEWEST, READS * length, budget)
-    fitting = np.flatnonzero(windows.lengths >= length)
-    picked = np.sort(subject.generator("context").permutation(fitting)[:most])
-    begins = windows.begins[picked]
+    begins = places_within(documents, length + 1, most, subject.generator("context"))
     rows = cut(documents.tokens, begins, length + 1)
     whole, half, quarter = (
         judged(subject.network, rows[:, start:]).nats / LN2
@@ -105,15 +101,17 @@ def _stretches(subject: LanguageSubject, budget: Budget) -> Stretches | None:
     )
     places = begins[:, None] + np.arange(length)  # of `nats`, which begin with the second token
     rivals = {name: subject.nats(name, "test")[places] / LN2 for name in subject.baselines}
-    owner = np.searchsorted(documents.starts, begins + 1, side="right") - 1
+    owner = np.searchsorted(documents.starts, begins, side="right") - 1
     return Stretches(whole, half, quarter, rivals, owner)
 
 
-def _length(lengths: Array, context: int) -> int | None:
-    """The longest of the context and its halves that enough windows have; None if none has."""
+def _length(counts: Array, context: int) -> int | None:
+    """The longest of the context and its halves that enough stretches of documents of so many
+    tokens have; None if none has.
+    """
     length = 4 * (context // 4)
     while length >= SHORTEST:
-        if int((lengths >= length).sum()) >= FEWEST:
+        if int((counts // (length + 1)).sum()) >= FEWEST:
             return length
         length = 4 * (length // 8)
     return None

@@ -161,7 +161,7 @@ def _sentence(found: Heads, best: float, interval: str, place: tuple[int, int]) 
     told = (
         f"{induction} look for what followed last time, as it takes to copy from the prompt"
         if induction
-        else "None looks for what followed last time, as it would take to copy from the prompt"
+        else "No head looks for what followed last time, as it would take to copy from the prompt"
     )
     return (
         f"{opening}{told}: the most that one does, head {place[1] + 1} of layer {place[0] + 1}, is "

@@ -230,8 +230,8 @@ def _sentence(
     )
     return (
         f"{wording.count(int(found.word.max()) + 1)} rare words come again within a document: the "
-        f"first time one costs the network {first:.1f} bits, the second time {second:.1f}, "
-        f"{ours.value:.1f} less ({between(ours, lambda v: f'{v:.1f}')}); guessed right are "
+        f"first time one costs the network {first:.1f} bits, the second time {second:.1f}, a "
+        f"saving of {ours.value:.1f} ({between(ours, lambda v: f'{v:.1f}')}); guessed right are "
         f"{' and '.join(guessed)}.{rivals}"
     )
 
@@ -254,6 +254,6 @@ def _figure(subject: LanguageSubject, found: Occurrences, bits: dict[str, Array]
         if name == NETWORK and all(interval_of(end) for end in ends):
             line |= {"low": [end.low for end in ends], "high": [end.high for end in ends]}
         series.append(line)
-    label = f"occurrence in the document ({TIMES}: and later ones)"
+    label = f"occurrence ({TIMES}: and later ones)"
     data = {"series": series, "x_label": label, "y_label": "bits a word"}
     return Figure("curves", data | {"log_x": False, "log_y": False})

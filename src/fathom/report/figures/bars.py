@@ -18,7 +18,10 @@ from fathom.report.templating import render
 
 
 class Bars(Struct):
-    """`low` and `high` are the ends of 95 % intervals; `highlight` is the position of one label."""
+    """`low` and `high` are the ends of 95 % intervals; `highlight` is the position of one label.
+
+    Values are written with so many `decimals`, by default with three figures.
+    """
 
     labels: list[str]
     values: list[float | None]
@@ -26,6 +29,13 @@ class Bars(Struct):
     high: list[float | None] | None = None
     x_label: str = ""
     highlight: int | None = None
+    decimals: int | None = None
+
+    def write(self, value: float) -> str:
+        """A value as it stands beside its bar."""
+        if self.decimals is None:
+            return words.number(value)
+        return f"{value:,.{self.decimals}f}".replace("-", "−")
 
     def __post_init__(self) -> None:
         lengths = {len(part) for part in (self.labels, self.values, self.low, self.high) if part}
@@ -91,7 +101,7 @@ def _spans(bars: Bars) -> list[Span]:
         ends = low[i] if math.isfinite(low[i]) else values[i], high[i]
         top = ends[1] if math.isfinite(ends[1]) else values[i]
         if math.isfinite(values[i]):
-            text, called = words.number(values[i]), words.MODEL_TITLES.get(label, label)
+            text, called = bars.write(values[i]), words.MODEL_TITLES.get(label, label)
             rows.append(Span(called, values[i], ends[0], top, text, strong=i == bars.highlight))
     return rows
 
@@ -104,7 +114,7 @@ def _plain_bars(bars: Bars) -> Markup:
     rows = [
         {
             "label": label,
-            "text": words.number(value),
+            "text": bars.write(value) if math.isfinite(value) else "–",
             "start": scale(min(0.0, value)) if math.isfinite(value) else 0,
             "width": scale(abs(value) + low) if math.isfinite(value) else 0,
             "strong": i == bars.highlight,

@@ -112,11 +112,12 @@ def _caption(curves: Curves, lines: list[tuple[str, list[tuple[float, float]]]])
     title = f"{words.plain(curves.y_label or 'Value')}{over}"
     if curves.log_y:
         title += " (logarithmic scale)"
+    shaded = " Shaded are 95 % intervals." if any(s.band for s in curves.series) else ""
     if len(lines) > _MOST_IN_WORDS:
         names = ", ".join(name for name, _ in lines[:-1])
-        return f"{title}: {words.shorten(names)} and {words.shorten(lines[-1][0], 60)}."
+        return f"{title}: {words.shorten(names)} and {words.shorten(lines[-1][0], 60)}.{shaded}"
     ways = [_way(name, [y for _, y in points]) for name, points in lines]
-    return f"{title}: {'; '.join(ways)}." if ways else f"{title}: nothing was logged."
+    return f"{title}: {'; '.join(ways)}.{shaded}" if ways else f"{title}: nothing was logged."
 
 
 def _way(name: str, ys: list[float]) -> str:
