@@ -10,6 +10,7 @@ from fathom.evidence.language import (
     context,
     cost,
     gap,
+    heads,
     in_context,
     memorisation,
     performance,
@@ -31,6 +32,7 @@ KINDS = (
     samples,
     training,
     anatomy,
+    heads,
     cost,
 )
 

@@ -15,7 +15,6 @@ from fathom.core.randomness import torch_generator
 from fathom.core.record import Grade, Record, not_applicable
 from fathom.evidence import anatomy, wording
 from fathom.evidence.instruments import copied
-from fathom.evidence.language import heads
 from fathom.evidence.language.stages import batch_of, rows_of, stages_of
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
 from fathom.evidence.measure import evidence
@@ -29,17 +28,16 @@ from fathom.networks.language.gpt import Perceptron
 
 TOKENS, BACKWARD = 4_096, 1_024  # read to look at units, and read with a backward pass
 CLOSE = 1e-6  # of the largest value: a unit whose values lie closer together never varies
-IDS = (*anatomy.IDS, heads.ID)
 
 
 def _seconds(subject: LanguageSubject) -> float:
     each = subject.token_seconds(NETWORK)  # in float32, and a pass back takes about two more
-    return 0.5 + 2 * each * (TOKENS + 3 * BACKWARD) + heads.seconds(subject)
+    return 0.5 + 2 * each * (TOKENS + 3 * BACKWARD)
 
 
-@evidence("anatomy", "anatomy", IDS, _seconds)
+@evidence("anatomy", "anatomy", anatomy.IDS, _seconds)
 def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
-    """`anatomy.*` on validation text and from the log; `features.heads`."""
+    """`anatomy.*` on validation text, and from the log."""
     network = copied(subject.network.model.network)
     rows = rows_of(subject, "validation", TOKENS)
     parts = stages_of(network)
@@ -51,14 +49,13 @@ def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
         stage.dead, stage.units = sum(u.dead for u in found), sum(u.units for u in found)
         if stage.name in updates:
             stage.update_ratio = float(np.median(updates[stage.name][1]))
-    records = [
+    return [
         _read(anatomy.layers_record(stages), BACKWARD),
         _dead_units(units, rows[:, 1:].size),
         _read(anatomy.gradient_ratio_record(_own(stages)), BACKWARD),
         gradients_record(gradient_curves(subject.log, network, parts)),
         updates_record(updates),
     ]
-    return [*records, heads.record(subject, network)]
 
 
 def _own(stages: list[anatomy.Stage]) -> list[anatomy.Stage]:

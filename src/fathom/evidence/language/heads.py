@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fathom.core.budget import Budget
 from fathom.core.prediction import Array
 from fathom.core.record import Figure, Record, not_applicable
 from fathom.evidence import wording
+from fathom.evidence.instruments import copied
 from fathom.evidence.language.estimates import between_shares, interval_of, mean_over_units
 from fathom.evidence.language.stages import rows_of
 from fathom.evidence.language.subject import NETWORK, LanguageSubject
+from fathom.evidence.measure import evidence
 from fathom.networks.language.attention import CausalAttend
 
 ID, GROUP = "features.heads", "features"
@@ -33,9 +36,26 @@ Seen = Callable[[Tensor], Tensor]
 """Weights (B, H, T, T) of a layer to a share of each row and head, (B, H)."""
 
 
-def seconds(subject: LanguageSubject) -> float:
-    """About how long it takes."""
-    return 6 * ROWS * LONGEST * subject.token_seconds(NETWORK)
+def _seconds(subject: LanguageSubject) -> float:
+    return 0.2 + 6 * ROWS * LONGEST * subject.token_seconds(NETWORK)
+
+
+@evidence("heads", GROUP, (ID,), _seconds, weight=0.5)
+def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
+    """`features.heads`: what the heads look at, in validation text and in random tokens."""
+    network = copied(subject.network.model.network)
+    if not any(isinstance(module, CausalAttend) for module in network.modules()):
+        reason = "The network has no attention: it keeps what it has read in its cells."
+        return [not_applicable(ID, GROUP, reason)]
+    text = rows_of(subject, "validation", ROWS * LONGEST, longest=LONGEST)[:ROWS, :-1]
+    size = min(LONGEST, network.context) // 2
+    if text.shape[1] < 3 or size < 2:
+        return [not_applicable(ID, GROUP, "The texts are too short to look back in them.")]
+    before = _shares(subject, network, text, _to_the_one_before)
+    first = _shares(subject, network, text, _to_the_first)
+    twice = _repeated(subject, size)
+    induction = _shares(subject, network, twice, lambda weights: _to_what_followed(weights, size))
+    return [_record(subject, Heads(before, first, induction), size)]
 
 
 @dataclass(frozen=True)
@@ -49,22 +69,6 @@ class Heads:
     before: Array
     first: Array
     induction: Array
-
-
-def record(subject: LanguageSubject, network: Any) -> Record:
-    """`features.heads`: what the heads of a copied network look at."""
-    if not any(isinstance(module, CausalAttend) for module in network.modules()):
-        reason = "The network has no attention: it keeps what it has read in its cells."
-        return not_applicable(ID, GROUP, reason)
-    text = rows_of(subject, "validation", ROWS * LONGEST, longest=LONGEST)[:ROWS, :-1]
-    size = min(LONGEST, network.context) // 2
-    if text.shape[1] < 3 or size < 2:
-        return not_applicable(ID, GROUP, "The texts are too short to look back in them.")
-    before = _shares(subject, network, text, _to_the_one_before)
-    first = _shares(subject, network, text, _to_the_first)
-    twice = _repeated(subject, size)
-    induction = _shares(subject, network, twice, lambda weights: _to_what_followed(weights, size))
-    return _record(subject, Heads(before, first, induction), size)
 
 
 def _repeated(subject: LanguageSubject, size: int) -> Array:
