@@ -7,8 +7,8 @@
 `characters`: the last tenth of the text is the test; a plain GPT in nanoGPT's setting for a
 processor (field/nanogpt_text.py) is trained first, then Fathom once for each budget; told are
 seconds of training and the loss on all of the test text in nats a character. `writing` trains a
-network for a moment and times its sampler. `code` holds a tenth of the files out, and completes the
-names that stand there behind `import` and `def`, beside the n-gram model. Results are added to
+network for a moment and times its sampler. `code` completes the names
+that stand behind `import` and `def` in held-out files, beside the n-gram model. Results are added to
 benchmarks/results/language.jsonl.
 """
 
@@ -18,8 +18,6 @@ import json
 import re
 import subprocess
 import sys
-import sysconfig
-import zlib
 from argparse import ArgumentParser
 from collections.abc import Callable
 from math import log
@@ -31,10 +29,16 @@ from typing import Any
 import numpy as np
 
 from fathom import load
+from fathom.core.budget import Budget
 from fathom.core.prediction import Array
+from fathom.core.progress import Silent
 from fathom.deployment.language.bundle import LanguageBundle
 from fathom.evidence.intervals import paired_shares, wilson
 from fathom.inference.sampler import Sampler, Sampling
+from fathom.planning.language.plan import plan_of
+from fathom.planning.language.prepare import prepare_corpus
+from fathom.planning.language.request import repeat_language_request
+from fathom.planning.plan import read_plan
 from field.environments import THIS, clean_environment
 from field.lines import fit_with_fathom, keep, scratch
 
@@ -146,33 +150,27 @@ def _median_seconds(write: Callable[[], Any]) -> float:
 def code(budget: str) -> None:
     """Bits per byte on held-out files, and exact completions of the names in them."""
     with scratch() as folder:
-        train, test = _library(Path(folder))
         run = fit_with_fathom(
-            str(train), "--test", str(test), "--task", "language", "--budget", budget, out=folder
+            "python-library", "--task", "language", "--budget", budget, out=folder
         )
         keep(FILE, THIS, what="code", budget=budget, **of_run(run), verdict=run["verdict"])
-        bundle = load(run["run"]).language
+        bundle, texts = load(run["run"]).language, _held_out(Path(run["run"]))
         for word in ("import", "def"):
-            keep(FILE, THIS, what="code names", behind=word, **_completed(bundle, test, word))
+            keep(FILE, THIS, what="code names", behind=word, **_completed(bundle, texts, word))
 
 
-def _library(folder: Path) -> tuple[Path, Path]:
-    """Python's standard library, a tenth of its files for testing, by their names alone."""
-    library = Path(sysconfig.get_paths()["stdlib"])
-    for path in sorted(library.rglob("*.py")):
-        name = path.relative_to(library)
-        if {"site-packages", "dist-packages"} & set(name.parts):
-            continue
-        part = "test" if zlib.crc32(str(name).encode()) % 10 == 0 else "train"
-        place = folder / part / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
-    return folder / "train", folder / "test"
+def _held_out(folder: Path) -> list[str]:
+    """The test documents of a run, parted as its plan says."""
+    plan = plan_of(read_plan(folder / "plan.yaml"), folder / "plan.yaml")
+    request = repeat_language_request(plan, "cpu")
+    prepared = prepare_corpus(request, None, Budget(600.0), Silent())
+    test = prepared.splits["test"]
+    return [prepared.tokenizer.decode(test.document(i)[:-1]) for i in range(len(test))]
 
 
-def _completed(bundle: LanguageBundle, test: Path, word: str) -> dict[str, Any]:
+def _completed(bundle: LanguageBundle, texts: list[str], word: str) -> dict[str, Any]:
     """How often each model writes the very name that stands behind a word in held-out files."""
-    prompts, names = _places(test, word)
+    prompts, names = _places(texts, word)
     tokenizer = bundle.network.model.tokenizer
     begun = [np.concatenate([[tokenizer.end], tokenizer.encode(p)]) for p in prompts]
     right = {}
@@ -192,16 +190,14 @@ def _completed(bundle: LanguageBundle, test: Path, word: str) -> dict[str, Any]:
     }
 
 
-def _places(test: Path, word: str) -> tuple[list[str], list[str]]:
+def _places(texts: list[str], word: str) -> tuple[list[str], list[str]]:
     """Text up to and behind the word, and the name that follows, at places drawn at random."""
-    found = []
-    for path in sorted(test.rglob("*.py")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        found += [
-            (text[max(0, match.start(2) - BEFORE) : match.start(2)], match[2])
-            for match in NAME.finditer(text)
-            if match[1] == word
-        ]
+    found = [
+        (text[max(0, match.start(2) - BEFORE) : match.start(2)], match[2])
+        for text in texts
+        for match in NAME.finditer(text)
+        if match[1] == word
+    ]
     chosen = np.random.default_rng(0).permutation(len(found))[:PLACES]
     # The blank before a name belongs to the name in most vocabularies of byte pairs.
     return [found[i][0].rstrip(" ") for i in chosen], [found[i][1] for i in chosen]

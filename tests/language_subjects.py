@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from language_corpora import library_files, tales
 
 from fathom.baselines.language import Compressor, KneserNey, joined
 from fathom.core.files import read_lines
@@ -23,6 +22,7 @@ from fathom.inference.trust import Trust, fit_trust
 from fathom.networks.language import GptSpec, LanguageSpec, LstmSpec
 from fathom.training.language import LanguageFit
 from fathom.training.settings import OptimizerSpec, TrainingSpec
+from language_corpora import library_files, tales
 
 torch.set_num_threads(1)
 STEPS = 60

@@ -24,6 +24,7 @@ from fathom.core.errors import ArtefactError
 from fathom.core.files import write_json
 from fathom.core.progress import Progress, Timed
 from fathom.core.schema import AnyTask
+from fathom.core.threads import threads
 from fathom.display import shown
 from fathom.findings import measure
 from fathom.job import Job, LanguageJob, accounting, open_job
@@ -38,7 +39,6 @@ from fathom.scratch import beside_scratch
 from fathom.shipping import Learned, Outcome, ship
 from fathom.tasks import build_task
 from fathom.tracking import Tracking, tracking
-from fathom.training.precision import threads
 from fathom.training.schedule import load_replans
 
 

@@ -14,7 +14,7 @@ from fathom.core.errors import PlanError
 from fathom.networks.language import LANGUAGE_FAMILIES, LanguageSpec, attention, build, family_of
 from fathom.networks.language.attention import Heads
 from fathom.networks.language.gpt import GptSpec
-from fathom.networks.language.rotary import RopeScaling, angles, turned
+from fathom.networks.language.rotary import RopeScaling, angles, turned, turns
 
 VOCABULARY, CONTEXT = 17, 24
 SMALL = {
@@ -336,7 +336,7 @@ def test_more_tokens_than_there_is_room_for_are_refused():
 def test_rotary_positions_compare_distances_alone():
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 1, 1, 1, 8, generator=generator)
-    cos, sin = (part[:, None] for part in angles(40, 8, 100.0))
+    cos, sin = turns(*angles(40, 8, 100.0))
 
     def score(i: int, j: int) -> float:
         turns = [turned(x, cos[[at]], sin[[at]]) for x, at in ((query, i), (key, j))]

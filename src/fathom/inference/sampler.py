@@ -12,9 +12,12 @@ from torch import Tensor
 from fathom.core.errors import PlanError
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
+from fathom.core.threads import threads
 from fathom.data.corpus.tokenizing import StreamDecoder
 from fathom.inference.language import LoadedLanguage
 from fathom.networks.language import Memory
+
+WORTH_THREADS = 3e7  # products a token of all rows, from which more than one thread is faster
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,13 @@ class _Reader:
     """Rows of equal length; `logits` (rows, V) float32 are what the network says behind each."""
 
     logits: Tensor
+    threads: int
 
     def __init__(self, sampler: Sampler, texts: Sequence[Array], room: int) -> None:
         self.sampler, self.network = sampler, sampler.model.network
         self.room = min(room, self.network.context)
         self.device = sampler.model.device
+        self.threads = self._threads(len(texts))
         self.texts = torch.from_numpy(np.stack(texts)).to(self.device)
         self.memory: Memory | None = None
         self._read(self.texts[:, -self.network.context :])
@@ -174,7 +179,13 @@ class _Reader:
             # The context is full: what is read anew is its later half, so that there is room again.
             self._read(self.texts[:, -max(1, self.network.context // 2) :])
         else:
-            self.logits = self.network(new, memory)[:, -1].float()
+            with threads(self.threads):
+                self.logits = self.network(new, memory)[:, -1].float()
+
+    def _threads(self, rows: int) -> int:
+        """Threads for one token of each row: of small products, waiting for others is most."""
+        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        return 1 if weights * rows < WORTH_THREADS else torch.get_num_threads()
 
     def _read(self, tokens: Tensor) -> None:
         if not self.sampler.cached:

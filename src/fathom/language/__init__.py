@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from fathom import folders
 from fathom.core.errors import ArtefactError
 from fathom.core.progress import Progress, Timed
+from fathom.core.threads import threads
 from fathom.job import LanguageJob
 from fathom.language.beginning import begin_from
 from fathom.language.findings import measure
@@ -29,7 +30,6 @@ from fathom.planning.language.resolve import language_fit, resolve_language
 from fathom.planning.language.rivals import Rivals, fit_ngrams
 from fathom.run import Run
 from fathom.tracking import Tracking, tracking
-from fathom.training.precision import threads
 from fathom.training.schedule import load_replans
 
 

@@ -13,11 +13,11 @@ from msgspec.structs import replace as changed
 
 from fathom.core.budget import Budget
 from fathom.core.progress import Progress
+from fathom.core.threads import threads
 from fathom.networks import ConvnetSpec
 from fathom.planning.draft import Draft
 from fathom.planning.environment import cores, has_fast_bfloat16
 from fathom.planning.plan import Plan
-from fathom.training.precision import threads
 from fathom.training.replan import mean_cost
 from fathom.training.settings import TrainingSpec
 from fathom.training.speed import StepTiming, measure_speed

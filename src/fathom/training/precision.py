@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
 from fathom.core.batch import Batch
 from fathom.training.settings import TrainingSpec
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute with `count` CPU threads; sums depend on it, so exact repeats need it fixed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def autocast(spec: TrainingSpec, device: str) -> torch.autocast:

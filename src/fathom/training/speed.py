@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from fathom.core.source import Source
 from fathom.core.task import Task
+from fathom.core.threads import threads
 from fathom.training.optimizers import hidden_matrices
 from fathom.training.phase import PhaseUpdate
-from fathom.training.precision import arrange, prepare, threads
+from fathom.training.precision import arrange, prepare
 from fathom.training.settings import TrainingSpec
 
 LEAST_STEPS, MOST_STEPS = 2, 200

@@ -24,6 +24,7 @@ from fathom.core.ragged import Ragged
 from fathom.core.randomness import numpy_generator
 from fathom.core.stored import Rows, StoredArray
 from fathom.core.task import SupervisedTask
+from fathom.core.threads import threads
 from fathom.data.augment import Augment, AugmentSpec, PictureSizes
 from fathom.data.source import ArraySource, Held
 from fathom.inference import run_network
@@ -34,7 +35,6 @@ from fathom.networks.sound import hide
 from fathom.tasks import selection
 from fathom.training import checkpoint as checkpoints
 from fathom.training.log import Listener
-from fathom.training.precision import threads
 from fathom.training.schedule import Replan
 from fathom.training.settings import TrainingSpec
 from fathom.training.trainer import Trainer, TrainingResult, Validation

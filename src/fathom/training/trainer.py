@@ -22,6 +22,7 @@ from fathom.core.progress import Progress, Silent
 from fathom.core.randomness import derive_seed, seed_torch
 from fathom.core.source import Source
 from fathom.core.task import Task
+from fathom.core.threads import threads
 from fathom.data.augment import PictureSizes
 from fathom.training import checkpoint as checkpoints
 from fathom.training.averaging import average_of
@@ -30,7 +31,7 @@ from fathom.training.interrupt import DeferredInterrupt
 from fathom.training.log import Listener, TrainingLog
 from fathom.training.optimizers import hidden_matrices
 from fathom.training.phase import Outcome, PhaseUpdate
-from fathom.training.precision import arrange, autocast, prepare, threads
+from fathom.training.precision import arrange, autocast, prepare
 from fathom.training.replan import Pace
 from fathom.training.schedule import Replan, learning_rate_factor, total_steps
 from fathom.training.schedule import progress as way_gone

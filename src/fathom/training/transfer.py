@@ -23,10 +23,11 @@ from fathom.core.examples import Examples
 from fathom.core.prediction import Array
 from fathom.core.progress import Progress, Silent
 from fathom.core.randomness import numpy_generator
+from fathom.core.threads import threads
 from fathom.data.augment import AugmentSpec
 from fathom.inference import by_length, run_network
 from fathom.networks.pretrained import FEATURES, Body, Pretrained, PretrainedSpec, Top
-from fathom.training.precision import prepare, threads
+from fathom.training.precision import prepare
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 from fathom.training.supervised import Supervised
 from fathom.training.trainer import TrainingResult

@@ -18,7 +18,7 @@ IDS = (repetition.ID, recall.ID, rare_words.ID)
 
 def _seconds(subject: LanguageSubject) -> float:
     context = subject.network.model.network.context
-    made = (repetition.FEWEST + recall.FEWEST * len(recall.PAIRS)) * context
+    made = repetition.FEWEST * context + recall.FEWEST * recall.tokens(context)
     reading = subject.reading_seconds(NETWORK, "test") + made * subject.token_seconds(NETWORK)
     return 0.5 + reading + rare_words.seconds(subject)
 

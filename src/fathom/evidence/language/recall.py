@@ -31,6 +31,7 @@ ID = "in_context.recall"
 PAIRS = (2, 4, 8, 16)
 VALUED = 4  # pairs whose accuracy is the record's value, or as many as fit
 PROMPTS, FEWEST = 200, 40  # for each number of pairs
+TOKENS_OF_A_PAIR = 10  # about
 WORDS, MOST_BYTES = 400, 300_000  # that are used, of how much text
 WORD = re.compile(r"[^\W\d_]{3,12}")
 GOOD_ACCURACY = 0.9
@@ -78,8 +79,13 @@ def record(subject: LanguageSubject, budget: Budget) -> Record:
 
 
 def _count(subject: LanguageSubject, budget: Budget) -> int:
-    tokens = len(PAIRS) * subject.network.model.network.context / 2
-    return subject.affordable(ID, PROMPTS, FEWEST, tokens, budget)
+    each = tokens(subject.network.model.network.context)
+    return subject.affordable(ID, PROMPTS, FEWEST, each, budget)
+
+
+def tokens(context: int) -> int:
+    """About how many tokens a prompt of each number of pairs has, all together."""
+    return sum(min(context, TOKENS_OF_A_PAIR * pairs) for pairs in PAIRS)
 
 
 def _found(subject: LanguageSubject, budget: Budget) -> dict[int, dict[str, Estimate]]:

@@ -11,7 +11,7 @@ from fathom.core.language import Documents
 from fathom.core.prediction import Array
 
 MOST_TOKENS = 10_000_000  # of the text: each takes 16 bytes of memory
-SECONDS_PER_TOKEN = 3e-7
+SECONDS_PER_TOKEN = 2e-7
 # An odd base, and codes scattered by another odd number (the golden ratio's), modulo 2^64.
 BASE, SCATTER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
 LETTERS = 50  # characters, about, of a run that nobody writes twice by chance

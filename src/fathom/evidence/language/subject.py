@@ -30,8 +30,10 @@ FREQUENCIES = "frequencies"
 LIMITS = {"train": 100_000, "validation": 400_000, "calibration": 100_000, "test": 1_000_000}
 LEAST = 10_000
 """Tokens of a split that are read, however little time there is."""
-# Tokens timed to foresee what reading will cost, after a few that do not count.
-PROBE, WARM_UP = 1_024, 64
+# Tokens timed to foresee what reading will cost, after a few that do not count; more where that is
+# quickly done, because much text at once takes longer for a token.
+WARM_UP = 64
+PROBES, LONG = (WARM_UP, 512, 4_096), 0.1
 SPARED = 0.7  # of the time that is left, what a kind of evidence plans to use
 
 
@@ -117,8 +119,8 @@ class LanguageSubject:
     def documents(self, split: str) -> Documents:
         """The documents of a split that all evidence reads: the first ones, up to its limit.
 
-        The order of documents within a split was drawn when it was made. One document that is
-        longer than the limit alone is cut.
+        The order of documents within a split was drawn when it was made. The last one is cut where
+        it does not fit.
         """
         if split not in self._documents:
             self._documents[split] = first_of(self.splits[split], self.size(split), self.lengths)
@@ -204,12 +206,16 @@ class LanguageSubject:
 
         def read() -> float:
             split = next(s for s in ("validation", "train") if self.splits[s].predicted)
-            model = self._model(name)
-            model.nats(first_of(self.splits[split], WARM_UP, self.lengths))
-            some = first_of(self.splits[split], PROBE, self.lengths)
-            started = perf_counter()
-            model.nats(some)
-            return (perf_counter() - started) / some.predicted
+            model, each = self._model(name), 0.0
+            for tokens in PROBES:
+                some = first_of(self.splits[split], tokens, self.lengths)
+                started = perf_counter()
+                model.nats(some)
+                taken = perf_counter() - started
+                each = taken / some.predicted
+                if tokens > WARM_UP and taken > LONG:
+                    break
+            return each
 
         return self.rate(name, read)
 
@@ -250,19 +256,18 @@ class LanguageSubject:
 
 
 def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
-    """The first documents that together have at most so many tokens; the first one, cut, at least.
+    """The first documents, up to so many tokens; the last of them is cut where it does not fit.
 
     `lengths` (V,) are the bytes that tokens stand for, which say how long a cut document is.
     """
     if documents.predicted <= tokens:
         return documents
-    count = int(np.searchsorted(documents.starts, 1 + tokens, side="right")) - 1
-    if count >= 1:
-        names = [documents.names[i] for i in range(count)]
-        stop = int(documents.starts[count])
-        return Documents(
-            documents.tokens[:stop], documents.starts[: count + 1], documents.sizes[:count], names
-        )
-    cut = np.asarray(documents.tokens[: 1 + tokens])
-    size = int(lengths[cut].sum())
-    return Documents(cut, np.array([1, len(cut)]), np.array([size]), [documents.names[0]])
+    stop = 1 + tokens
+    count = int(np.searchsorted(documents.starts[:-1], stop))  # those that begin before it
+    starts = np.append(documents.starts[:count], stop)
+    sizes = np.array(documents.sizes[:count])
+    if stop < documents.starts[count]:
+        last = np.asarray(documents.tokens[starts[-2] : stop], dtype=np.int64)
+        sizes[-1] = int(lengths[last].sum())
+    names = [documents.names[i] for i in range(count)]
+    return Documents(documents.tokens[:stop], starts, sizes, names)

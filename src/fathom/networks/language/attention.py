@@ -76,7 +76,7 @@ class CausalAttend(nn.Module):
 
         `mask` (T, S) is that of `causal_mask`.
         """
-        if _plain(k, k.shape[2]):
+        if _plain(k, k.shape[2]) and q.shape[2] > 1:
             scores = (q * q.shape[3] ** -0.5) @ k.transpose(2, 3)
             if mask is not None:
                 scores = scores + mask

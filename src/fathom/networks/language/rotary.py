@@ -62,7 +62,14 @@ def _stretched(rates: Tensor, scaling: RopeScaling) -> Tensor:
     return (1 - kept) * rates / scaling.factor + kept * rates
 
 
+def turns(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (length, D / 2) as `turned` wants them, (length, 1, D)."""
+    return torch.cat([cos, cos], dim=1)[:, None], torch.cat([-sin, sin], dim=1)[:, None]
+
+
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Heads (B, T, H, D) turned; the pairs are (i, i + D / 2), `cos` and `sin` (T, 1, D / 2)."""
-    first, second = x.chunk(2, dim=3)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=3)
+    """Heads (B, T, H, D) turned; the pairs are (i, i + D / 2), `cos` and `sin` those of `turns`.
+
+    In three passes over x, where pairs taken apart and put together again would be seven.
+    """
+    return torch.addcmul(x * cos, x.roll(x.shape[3] // 2, dims=3), sin)
