@@ -103,7 +103,7 @@ def test_folder_leaves_out_what_nobody_wrote(tmp_path):
     assert [d.name for d in corpus.documents()] == ["a.py", "deep/b.py"]
     left = {problem.where: problem.reason for problem in corpus.problems}
     assert set(left) == {
-        *(".git", ".hidden", "deep/__pycache__", "node_modules", "site-packages"),
+        *(".hidden", "node_modules", "site-packages"),
         *("table.csv", "picture.png", "program", "empty.txt"),
     }
     assert "installed packages" in left["site-packages"]

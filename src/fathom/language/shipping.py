@@ -9,6 +9,7 @@ from math import log
 import numpy as np
 
 from fathom import __version__, folders
+from fathom.core.language import first_of
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
 from fathom.deployment.language.bundle import write_language_bundle
@@ -24,7 +25,8 @@ from fathom.training.language import LanguageFit
 from fathom.training.trainer import TrainingResult
 
 # Logits that a temperature is fitted on, in all; float64 copies of them are made.
-CALIBRATED_VALUES, CALIBRATED_TOKENS = 2**23, 20_000
+CALIBRATED_VALUES, CALIBRATED_TOKENS = 2**22, 20_000
+READ_FOR_EACH = 8  # tokens are read for each that is calibrated on, as neighbours are much alike
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def ship(outcome: Outcome, progress: Progress) -> Shipped:
 
 def _trust(network: LanguagePredictor, outcome: Outcome) -> Trust:
     """The temperature that makes calibration text most likely."""
-    calibration = outcome.prepared.splits["calibration"]
-    vocabulary = outcome.prepared.tokenizer.size
-    most = min(CALIBRATED_TOKENS, max(64, CALIBRATED_VALUES // vocabulary))
+    tokenizer = outcome.prepared.tokenizer
+    most = min(CALIBRATED_TOKENS, max(64, CALIBRATED_VALUES // tokenizer.size))
+    split = outcome.prepared.splits["calibration"]
+    calibration = first_of(split, READ_FOR_EACH * most, tokenizer.lengths)
     generator = numpy_generator(outcome.plan.seed, "calibration sample")
     found = network.logits(calibration, most, generator)
     return fit_trust(found[:, :-1], found[:, -1].long().numpy())

@@ -29,7 +29,7 @@ from fathom.core.quantities import prefixed
 
 TITLE = "The n-gram model"
 MOST_ORDER = 12
-MOST_BYTES = 512 * 10**6
+MOST_BYTES = 128 * 10**6
 """What a model may take as it is stored."""
 AT_ONCE = 2**18  # tokens that are scored together
 CELLS_AT_ONCE = 2**22  # probabilities of next tokens that are computed together

@@ -24,10 +24,9 @@ READ = (
 INSTALLED = "holds installed packages, other people's code"
 # Folders of a project in which nobody wrote anything.
 LEFT_OUT = {
-    "__pycache__": "holds compiled code",
-    "__MACOSX": "holds what a system left there",
     **dict.fromkeys(("node_modules", "site-packages", "dist-packages"), INSTALLED),
 }
+MADE_BY_TOOLS = ("__pycache__", "__MACOSX", ".git")  # which nobody needs to be told of
 HIDDEN = "is hidden"
 _TESTS = re.compile(r"/(tests?|idle_test)/")
 
@@ -134,6 +133,8 @@ def _walk(folder: Path, root: Path, skipped: Skipped) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and entry.name in MADE_BY_TOOLS:
+            continue
         if reason := _unwanted(entry.name, is_folder):
             skipped.add(_printable(_below(path, root)), reason)
         elif is_folder:

@@ -40,14 +40,14 @@ from fathom.evidence.rivals import side_of
 if TYPE_CHECKING:
     from fathom.inference.language import TokenScores
 
-BEFORE = 100_000  # tokens that are read once more, at a temperature of 1
+BEFORE, FEWEST = 30_000, 5_000  # tokens that are read once more, at a temperature of 1
 SURE = 0.9
 IDS = ("calibration.ece_before", "calibration.ece", "calibration.confident_errors")
 
 
 def _seconds(subject: LanguageSubject) -> float:
     resampling = 0.2 + 1e-6 * min(subject.size("test"), LEAST)
-    again = LEAST * subject.token_seconds(NETWORK) if _warmed(subject) else 0.0
+    again = FEWEST * subject.token_seconds(NETWORK) if _warmed(subject) else 0.0
     return resampling + again + subject.reading_seconds(NETWORK, "test")
 
 
@@ -76,7 +76,7 @@ def _claims(scores: TokenScores, owner: Array) -> Claims:
 
 def _before(subject: LanguageSubject, budget: Budget) -> Claims:
     """What is claimed at a temperature of 1 of the first of the test documents."""
-    most = subject.affordable("calibration", BEFORE, LEAST, 1.0, budget)
+    most = subject.affordable(IDS[0], BEFORE, FEWEST, 1.0, budget)
     some = first_of(subject.documents("test"), most, subject.lengths)
     scores = subject.network.scores(some, temperature=1.0)
     return _claims(scores, units_of(some, subject.lengths).owner)

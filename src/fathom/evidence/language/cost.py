@@ -40,10 +40,10 @@ IDS = tuple(f"cost.{name}" for name in NAMES)
 
 def _seconds(subject: LanguageSubject) -> float:
     context = subject.network.model.network.context
-    return 1.0 + 2 * SECONDS + 4 * context * subject.token_seconds(NETWORK)
+    return 0.6 + 4 * context * subject.token_seconds(NETWORK)
 
 
-@evidence("cost", "cost", IDS, _seconds)
+@evidence("cost", "cost", IDS, _seconds, weight=0.5)
 def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     """Every `cost.*` record; timings are taken here, on this machine."""
     model = subject.network.model

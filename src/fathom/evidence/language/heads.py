@@ -27,7 +27,7 @@ from fathom.evidence.measure import evidence
 from fathom.networks.language.attention import CausalAttend
 
 ID, GROUP = "features.heads", "features"
-ROWS, LONGEST = 32, 128  # rows of each kind, and tokens of a row at most
+ROWS, LONGEST = 16, 128  # rows of each kind, and tokens of a row at most
 TOGETHER = 8
 CLEAR = 0.3  # of its attention: a head that gives one place so much is told to look there
 SHOWN = 60  # heads in the table
@@ -37,10 +37,10 @@ Seen = Callable[[Tensor], Tensor]
 
 
 def _seconds(subject: LanguageSubject) -> float:
-    return 0.2 + 6 * ROWS * LONGEST * subject.token_seconds(NETWORK)
+    return 0.2 + 3 * ROWS * LONGEST * subject.token_seconds(NETWORK)
 
 
-@evidence("heads", GROUP, (ID,), _seconds, weight=0.5)
+@evidence("heads", GROUP, (ID,), _seconds, weight=0.3)
 def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     """`features.heads`: what the heads look at, in validation text and in random tokens."""
     network = copied(subject.network.model.network)

@@ -20,10 +20,10 @@ def _seconds(subject: LanguageSubject) -> float:
     context = subject.network.model.network.context
     made = repetition.FEWEST * context + recall.FEWEST * recall.tokens(context)
     reading = subject.reading_seconds(NETWORK, "test") + made * subject.token_seconds(NETWORK)
-    return 0.5 + reading + rare_words.seconds(subject)
+    return 0.2 + reading + rare_words.seconds(subject)
 
 
-@evidence("in_context", "in_context", IDS, _seconds)
+@evidence("in_context", "in_context", IDS, _seconds, weight=1.5)
 def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     """`in_context.repetition`, `in_context.recall` and `in_context.rare_words`."""
     subject.fit("test", budget)

@@ -37,8 +37,9 @@ IDS = tuple(f"memorisation.{name}" for name in ("extracted", "repeated", "held_o
 
 
 def _seconds(subject: LanguageSubject) -> float:
-    reading = 2 * FEWEST * 2 * SIZES[0] * subject.token_seconds(NETWORK)
-    return 0.2 + reading + SECONDS_PER_TOKEN * min(subject.size("train"), MOST_TOKENS)
+    reading = FEWEST * 6 * SIZES[0] * subject.token_seconds(NETWORK)
+    known = min(subject.splits["train"].predicted, MOST_TOKENS)
+    return 0.2 + reading + SECONDS_PER_TOKEN * known
 
 
 @evidence("memorisation", "memorisation", IDS, _seconds)
@@ -51,20 +52,21 @@ def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
             f"{FEWEST} places, so that none could be recited."
         )
         return [not_applicable(id, "memorisation", reason) for id in IDS]
-    count = subject.affordable("memorisation", PLACES, FEWEST, 4 * size, budget)
+    count = subject.affordable("memorisation", PLACES, FEWEST, 6 * size, budget)
     runs = Runs.of(subject.splits["train"], 2 * size, subject.network.model.tokenizer.end)
     train = _continued(subject, _places(subject, subject.splits["train"], size, count), size)
     unseen = _places(subject, subject.documents("test"), size, count)
     new = np.array([not runs.known(row)[0] for row in unseen], dtype=bool)
     held_out = _continued(subject, unseen[new], size)
-    again = _repeated(subject, runs, size)
+    again = _repeated(subject, runs, size, count)
     if not len(held_out.matched):
         reason = "All of the unseen text that was tried stands in the training text too."
         unknown = [not_applicable(id, "memorisation", reason) for id in IDS[2:]]
-        return [_extracted(subject, train, None), _of_repeated(subject, again, runs), *unknown]
+        known = (_extracted(subject, train, held_out, None), _of_repeated(again, held_out, runs))
+        return [*known, *unknown]
     return [
-        _extracted(subject, train, _figure(train, again, held_out)),
-        _of_repeated(subject, again, runs),
+        _extracted(subject, train, held_out, _figure(train, again, held_out)),
+        _of_repeated(again, held_out, runs),
         _held_out(held_out),
         _excess(train, held_out),
     ]
@@ -110,12 +112,14 @@ def _places(subject: LanguageSubject, documents: Documents, size: int, count: in
     return cut(documents.tokens, begins, 2 * size)
 
 
-def _repeated(subject: LanguageSubject, runs: Runs, size: int) -> Tried | None:
+def _repeated(subject: LanguageSubject, runs: Runs, size: int, count: int) -> Tried | None:
     """Stretches that stand in the training text several times; None where there are none."""
     places = runs.repeated()
     if not len(places):
         return None
-    picked = subject.generator("memorisation", "repeated").permutation(places)[:REPEATED]
+    picked = subject.generator("memorisation", "repeated").permutation(places)[
+        : min(count, REPEATED)
+    ]
     return _continued(subject, cut(runs.tokens, np.sort(picked), 2 * size), size)
 
 
@@ -135,11 +139,21 @@ def _method(tried: Tried, where: str) -> str:
     )
 
 
-def _grade(share: float) -> Grade:
+def _grade(tried: Tried, held_out: Tried) -> Grade:
+    """By what is recited beyond what is guessed of unseen text."""
+    if not len(held_out.matched):
+        return _of_share(tried.share.value)
+    excess = difference(tried.share, held_out.share)
+    return "good" if excess.low <= 0 else _of_share(excess.value)
+
+
+def _of_share(share: float) -> Grade:
     return "good" if share < GOOD_SHARE else "fair" if share < FAIR_SHARE else "poor"
 
 
-def _extracted(subject: LanguageSubject, tried: Tried, figure: Figure | None) -> Record:
+def _extracted(
+    subject: LanguageSubject, tried: Tried, held_out: Tried, figure: Figure | None
+) -> Record:
     share = tried.share
     return Record(
         IDS[0],
@@ -158,12 +172,12 @@ def _extracted(subject: LanguageSubject, tried: Tried, figure: Figure | None) ->
         split="train",
         method=_method(tried, "drawn at random"),
         higher_is_better=False,
-        grade=_grade(share.value),
+        grade=_grade(tried, held_out),
         figure=figure,
     )
 
 
-def _of_repeated(subject: LanguageSubject, tried: Tried | None, runs: Runs) -> Record:
+def _of_repeated(tried: Tried | None, held_out: Tried, runs: Runs) -> Record:
     if tried is None:
         part = "" if runs.whole else f"the first {MOST_TOKENS:,} tokens of "
         reason = f"No stretch of {runs.length} tokens stands twice in {part}the training text."
@@ -183,7 +197,7 @@ def _of_repeated(subject: LanguageSubject, tried: Tried | None, runs: Runs) -> R
         split="train",
         method=_method(tried, f"whose {runs.length} tokens stand there twice or more"),
         higher_is_better=False,
-        grade=_grade(share.value),
+        grade=_grade(tried, held_out),
     )
 
 
@@ -228,7 +242,7 @@ def _excess(train: Tried, held_out: Tried) -> Record:
         split="train, test",
         method=excess.method,
         higher_is_better=False,
-        grade="good" if excess.low <= 0 else _grade(excess.value),
+        grade=_grade(train, held_out),
     )
 
 

@@ -27,7 +27,7 @@ from fathom.evidence.rivals import short_title, title
 ID = "in_context.rare_words"
 WORD = re.compile(r"[^\W_]{4,40}")
 RARE = 1  # occurrences in the training text at most
-MOST_TEST, MOST_TRAIN = 2_000_000, 8_000_000  # bytes that are looked through
+MOST_TEST, MOST_TRAIN = 2_000_000, 4_000_000  # bytes that are looked through
 SECONDS_PER_BYTE = 1e-7
 TIMES = 4  # occurrences that are told apart; the last stands for later ones too
 FEWEST = 20  # words that come again

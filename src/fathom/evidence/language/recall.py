@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ID = "in_context.recall"
 PAIRS = (2, 4, 8, 16)
 VALUED = 4  # pairs whose accuracy is the record's value, or as many as fit
-PROMPTS, FEWEST = 200, 40  # for each number of pairs
+PROMPTS, FEWEST = 200, 30  # for each number of pairs
 TOKENS_OF_A_PAIR = 10  # about
 WORDS, MOST_BYTES = 400, 300_000  # that are used, of how much text
 WORD = re.compile(r"[^\W\d_]{3,12}")

@@ -123,7 +123,9 @@ def _grade(read: Read, gain: Estimate) -> Grade:
 def _sentence(read: Read, last: Estimate, gain: Estimate) -> str:
     first, second = (wording.percent(float(read.right[:, place].mean())) for place in (0, 1))
     meaning = "it makes use of what it has just read"
-    if gain.low <= 0:
+    if gain.high < 0:
+        meaning = "what it has just read even misleads it"
+    elif gain.low <= 0:
         meaning = "nothing shows that it makes use of what it has just read"
     elif gain.value < FAIR_GAIN * (1 - float(read.right[:, 0].mean())):
         meaning = "it makes hardly any use of what it has just read"

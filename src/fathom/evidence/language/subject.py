@@ -34,7 +34,7 @@ LEAST = 10_000
 # quickly done, because much text at once takes longer for a token.
 WARM_UP = 64
 PROBES, LONG = (WARM_UP, 512, 4_096), 0.1
-SPARED = 0.7  # of the time that is left, what a kind of evidence plans to use
+SPARED = 0.6  # of the time that is left, what a kind of evidence plans to use
 
 
 def _nothing(name: str) -> None:

@@ -114,7 +114,7 @@ def prepare_corpus(
     splits = encode_corpus(
         corpus, parted, tokenizer, test=test, progress=progress, folder=token_folder()
     )
-    for problem in (*corpus.problems, *parted.problems):
+    for problem in parted.problems:
         progress.say(f"{problem.where}: {problem.reason}.")
     return Prepared(
         corpus=corpus,
