@@ -139,12 +139,43 @@ def test_the_first_documents_are_whole_but_for_the_last() -> None:
     assert first_of(documents, 100, BYTES.lengths) is documents
 
 
+def test_pieces_are_the_text_of_the_units() -> None:
+    long = "".join(chained()["test"])
+    subject = subject_of(uniform, {**chained(), "test": [long]})
+    pieces = subject.pieces("test")
+    assert b"".join(pieces).decode() == long
+    assert len(pieces) == len(subject.units("test")) > 10
+    documents = subject_of(uniform, chained()).pieces("test")
+    assert [text.decode() for text in documents] == list(chained()["test"])
+
+
+def test_the_compressor_may_be_given_stretches() -> None:
+    long = "".join(chained()["test"])
+    subject = subject_of(uniform, {**chained(), "test": [long]}, best_baseline="xz")
+
+    def compressed(split: str) -> Compressed:
+        sizes = np.array([len(text) for text in subject.pieces(split)])
+        part = np.arange(len(sizes)) // 5
+        counts = np.bincount(part, weights=sizes).astype(np.int64)
+        return Compressed(2 * counts, counts, part, int(3 * counts.sum()))
+
+    subject.compressed = compressed
+    records = measured(subject, "comparison")
+    assert records["gain.bits_per_byte"].interval is not None
+    assert records["verdict"].value == "baseline"
+    wrong = replace(compressed("test"), part=np.zeros(3, dtype=np.int64))
+    other = subject_of(uniform, {**chained(), "test": [long]}, best_baseline="xz")
+    other.compressed = lambda split: wrong
+    with pytest.raises(ValueError, match="neither"):
+        measured(other, "comparison")
+
+
 def test_one_unit_has_no_interval_and_decides_nothing() -> None:
     texts = {**chained(), "test": ("abcab",)}
     subject = subject_of(markov(CHAIN.log_probs), texts)
     record = measured(subject, "performance")["bits_per_byte"]
     assert record.interval is None
-    assert "too little text" in record.sentence
+    assert "gives no interval" in record.sentence
     verdict = measured(subject, "comparison")["verdict"]
     assert (verdict.value, verdict.grade) == ("level", "poor")
 

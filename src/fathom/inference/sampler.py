@@ -206,16 +206,22 @@ def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Ar
         likeliest: Array = logits.argmax(dim=1).cpu().numpy()
         return likeliest
     probs = (logits / sampling.temperature).softmax(dim=1)
+    if not sampling.top_k and sampling.top_p == 1:
+        return _drawn(probs, uniforms)[:, 0].cpu().numpy()
     ranked, tokens = probs.sort(dim=1, descending=True)
     if sampling.top_k:
         ranked[:, sampling.top_k :] = 0.0
     sums = ranked.cumsum(dim=1)
     if sampling.top_p < 1:
         ranked[sums - ranked > sampling.top_p * sums[:, -1:]] = 0.0
-        sums = ranked.cumsum(dim=1)
-    below = torch.tensor(uniforms, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
-    place = torch.searchsorted(sums, below, right=True)
-    # Rounding may take the very last draw beyond what is kept.
-    place = torch.minimum(place, (ranked > 0).sum(dim=1, keepdim=True) - 1)
-    found: Array = tokens.gather(1, place)[:, 0].cpu().numpy()
+    found: Array = tokens.gather(1, _drawn(ranked, uniforms))[:, 0].cpu().numpy()
     return found
+
+
+def _drawn(shares: Tensor, uniforms: Sequence[float]) -> Tensor:
+    """Where the uniform number of each row (rows, n) falls, (rows, 1); never at an empty place."""
+    sums = shares.cumsum(dim=1)
+    below = torch.tensor(uniforms, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
+    # Rounding may take the very last draw beyond what is there: it is the first place of that sum.
+    most = torch.searchsorted(sums, sums[:, -1:].contiguous())
+    return torch.minimum(torch.searchsorted(sums, below, right=True), most)

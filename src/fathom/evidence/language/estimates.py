@@ -29,7 +29,7 @@ from fathom.evidence.intervals import (
 LN2 = log(2.0)
 FEW = 50  # units, below which Student's interval is the sounder one
 FEWEST_OWNERS = 20  # documents, below which an interval goes over stretches of them
-NOT_TOLD = "there is too little text for an interval"
+NOT_TOLD = "one piece of text alone gives no interval"
 
 Statistic = Callable[[Array], Array]
 

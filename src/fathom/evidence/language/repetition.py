@@ -23,6 +23,7 @@ N_GRAMS = 4_096  # places at which an n-gram model is asked for its guess
 SEEN = 16  # tokens before a place that it is shown: none goes by more
 # Of the places where the first reading is wrong, the share that is right in the last one.
 GOOD_GAIN, FAIR_GAIN = 0.5, 0.1
+NOTABLE = 0.01  # a fall of fewer places is nothing to speak of
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _grade(read: Read, gain: Estimate) -> Grade:
 def _sentence(read: Read, last: Estimate, gain: Estimate) -> str:
     first, second = (wording.percent(float(read.right[:, place].mean())) for place in (0, 1))
     meaning = "it makes use of what it has just read"
-    if gain.high < 0:
+    if gain.high < 0 and gain.value < -NOTABLE:
         meaning = "what it has just read even misleads it"
     elif gain.low <= 0:
         meaning = "nothing shows that it makes use of what it has just read"

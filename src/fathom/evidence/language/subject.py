@@ -46,7 +46,7 @@ class LanguageSubject:
     """A trained network of language, its rivals, and the documents by which they are judged.
 
     `baselines` are language models by name. `compressed(split)` is what xz makes of the documents
-    that `documents(split)` gives, or of their stretches (see `baselines.language.compressor`).
+    that `documents(split)` gives, or of `pieces(split)` (see `baselines.language.compressor`).
     `best_baseline` was chosen on validation; it is the name of a baseline, or 'xz'. `texts(split,
     most_bytes)` are some of a split's documents as they were written. `log`, `costs`, `stages`,
     `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
@@ -161,6 +161,13 @@ class LanguageSubject:
         count = max(1, int(np.searchsorted(ends, most_bytes, side="right")))
         some = range(min(count, len(documents)))
         return [tokenizer.decode_bytes(documents.document(i)) for i in some]
+
+    def pieces(self, split: str) -> list[bytes]:
+        """The text of each of `units(split)`: what a compressor is to be given."""
+        decode, units = self.network.model.tokenizer.decode_bytes, self.units(split)
+        stream = self.documents(split).tokens[1:]
+        bounds = zip(units.starts[:-1], units.starts[1:], strict=True)
+        return [decode(stream[start:stop]) for start, stop in bounds]
 
     def parts(self, split: str) -> Any:
         """What xz makes of `documents(split)`; computed once, None where nobody compresses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,39 +17,41 @@ back is slow in bfloat16 (LOG.md)."""
 
 
 class Heads(Memory):
-    """Keys and values of what was read, `kept` (depth, 2, B, kv_heads, room, per_head)."""
+    """Keys and values of what was read: of each layer two tensors (B, kv_heads, room, per_head)."""
 
     room: int
 
-    def __init__(self, kept: Tensor) -> None:
-        self.kept, self.length, self.room = kept, 0, kept.shape[4]
+    def __init__(self, layers: Sequence[tuple[Tensor, Tensor]], length: int = 0) -> None:
+        self.layers, self.length, self.room = layers, length, layers[0][0].shape[2]
 
     def take(self, rows: Tensor) -> Heads:
         """Copies of some rows."""
-        taken = Heads(self.kept.index_select(2, rows))
-        taken.length = self.length
-        return taken
+        taken = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.layers]
+        return Heads(taken, self.length)
 
     def add(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values of a layer, the new ones (B, kv_heads, T, per_head) included.
 
         `length` stays until all layers have added theirs.
         """
-        end = self.length + keys.shape[2]
-        self.kept[layer, 0, :, :, self.length : end] = keys
-        self.kept[layer, 1, :, :, self.length : end] = values
-        return self.kept[layer, 0, :, :, :end], self.kept[layer, 1, :, :, :end]
+        count, (known, meant) = keys.shape[2], self.layers[layer]
+        known.narrow(2, self.length, count).copy_(keys)
+        meant.narrow(2, self.length, count).copy_(values)
+        end = self.length + count
+        return known.narrow(2, 0, end), meant.narrow(2, 0, end)
 
 
 class Place(NamedTuple):
     """Where the tokens of a pass stand: the angles of their positions, who sees whom, the memory.
 
-    `angles` are the cosines and sines of `rotary.turned`, None for positions that are learned.
+    `angles` are the cosines and sines of `rotary.turned`, None for positions that are learned;
+    `packed` tells whether single tokens go through packed matrices.
     """
 
     angles: tuple[Tensor, Tensor] | None
     mask: Tensor | None
     memory: Heads | None
+    packed: bool = False
 
 
 def causal_mask(count: int, begin: int, like: Tensor) -> Tensor | None:

@@ -36,6 +36,7 @@ from fathom.networks.language.family import (
     Memory,
     check_context,
 )
+from fathom.networks.language.packed import MOST_WEIGHTS, Packed
 from fathom.networks.language.rotary import RopeScaling, angles, turned, turns
 
 Activation = Literal["relu2", "swiglu", "gelu"]
@@ -167,8 +168,11 @@ class Norm(nn.Module):
 def rms_normed(x: Tensor, epsilon: float) -> Tensor:
     """The last axis brought to a mean square of one; `epsilon` is added to it before.
 
-    On a processor F.rms_norm is a dozen passes, forwards and back, and takes three times as long.
+    On a processor F.rms_norm is a dozen passes, forwards and back, and takes three times as long;
+    but for a single token, where it is fewer calls.
     """
+    if x.shape[1] == 1:
+        return F.rms_norm(x, x.shape[-1:], None, epsilon)
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     return x * torch.rsqrt(length.square() / x.shape[-1] + epsilon).to(x.dtype)
 
@@ -187,11 +191,13 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(spec.width, self.kv_heads * self.size, bias="qkv" in biased)
         self.attend = CausalAttend()
         self.out = nn.Linear(inner, spec.width, bias="out" in biased)
+        self.packed = Packed([self.query, self.key, self.value])
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """What is added to each token; x is normalised."""
         b, t, _ = x.shape
-        q, k, v = (part(x).view(b, t, -1, self.size) for part in (self.query, self.key, self.value))
+        said = self.packed(x) if place.packed else (self.query(x), self.key(x), self.value(x))
+        q, k, v = (part.view(b, t, -1, self.size) for part in said)
         both = torch.cat([q, k], dim=2)  # (B, T, heads + kv_heads, D): half as many small steps
         if self.qk_norm:
             both = rms_normed(both, self.epsilon)
@@ -218,18 +224,22 @@ class Perceptron(nn.Module):
         self.up = nn.Linear(spec.width, spec.units, bias=biased)
         self.gate = nn.Linear(spec.width, spec.units, bias=biased) if gated else None
         self.down = nn.Linear(spec.units, spec.width, bias=biased)
+        self.packed = Packed([self.up, *([self.gate] if self.gate is not None else [])])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, packed: bool = False) -> Tensor:
         """What is added to each token."""
-        hidden = self.up(x)
+        hidden, *gates = self.packed(x) if packed else [self.up(x)]
         if self.gate is not None:
-            hidden = F.silu(self.gate(x)) * hidden
+            hidden = F.silu(gates[0] if packed else self.gate(x)) * hidden
         elif self.activation == "relu2":
             hidden = F.relu(hidden).square()
         else:
             hidden = F.gelu(hidden, approximate="tanh")
         changed: Tensor = self.down(hidden)
         return changed
+
+
+PACKING = (SelfAttention, Perceptron)
 
 
 class Block(nn.Module):
@@ -246,7 +256,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """Tokens (B, T, width)."""
         x = x + self.dropout(self.attention(self.attention_norm(x), place))
-        grown: Tensor = x + self.dropout(self.perceptron(self.perceptron_norm(x)))
+        changed = self.perceptron(self.perceptron_norm(x), packed=place.packed)
+        grown: Tensor = x + self.dropout(changed)
         return grown
 
 
@@ -295,9 +306,25 @@ class Gpt(LanguageNetwork):
     def remember(self, rows: int, room: int) -> Heads:
         """Keys and values of no token yet; there is never room for more than `context` of them."""
         spec = self.spec
-        shape = (spec.depth, 2, rows, spec.kv_heads, min(room, spec.context), spec.per_head)
-        weight = self.embedding.weight
-        return Heads(torch.zeros(shape, dtype=weight.dtype, device=weight.device))
+        if self._packs:
+            for part in self._packed:
+                part.refresh()
+        shape = (rows, spec.kv_heads, min(room, spec.context), spec.per_head)
+        like = self.embedding.weight
+        empty = [
+            torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2 * spec.depth)
+        ]
+        return Heads(list(zip(empty[::2], empty[1::2], strict=True)))
+
+    @property
+    def _packs(self) -> bool:
+        """Whether matrices are packed: on a GPU, and of large networks, that gains nothing."""
+        small = per_token(self.spec, self.vocabulary) <= MOST_WEIGHTS
+        return self.embedding.weight.device.type == "cpu" and small
+
+    @property
+    def _packed(self) -> list[Packed]:
+        return [module.packed for module in self.modules() if isinstance(module, PACKING)]
 
     def _check_room(self, end: int, memory: Heads | None) -> None:
         room = self.context if memory is None else memory.room
@@ -319,7 +346,8 @@ class Gpt(LanguageNetwork):
         if self.positions is None:
             here = slice(begin, begin + count)
             turning = self.cosines[here].to(x.dtype), self.sines[here].to(x.dtype)
-        return Place(turning, causal_mask(count, begin, x), memory)
+        packed = memory is not None and count == 1 and not torch.is_grad_enabled() and self._packs
+        return Place(turning, causal_mask(count, begin, x), memory, packed)
 
     @torch.no_grad()
     def _start(self) -> None:
