@@ -24,7 +24,7 @@ from fathom.evidence.updates import (
     update_curves,
     updates_record,
 )
-from fathom.networks.language.gpt import Perceptron
+from fathom.networks.language.block import Perceptron
 
 TOKENS, BACKWARD = 4_096, 1_024  # read to look at units, and read with a backward pass
 CLOSE = 1e-6  # of the largest value: a unit whose values lie closer together never varies

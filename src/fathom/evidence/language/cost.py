@@ -128,7 +128,7 @@ def _utilisation(subject: LanguageSubject, each: float, seconds: float) -> Recor
     model = subject.network.model
     kind = torch.bfloat16 if model.precision == "bfloat16" else torch.float32
     rates = products_per_second(model.device, kind, seconds)
-    used = each * float(rate)
+    used = PASSES * each * float(rate)
     share, low, high = (used / float(np.quantile(rates, q)) for q in (0.5, 0.9, 0.1))
     return Record(
         id,

@@ -11,7 +11,8 @@ from fathom.networks.language.family import (
     LanguageNetwork,
     Memory,
 )
-from fathom.networks.language.gpt import Gpt, GptSpec
+from fathom.networks.language.gpt import Gpt
+from fathom.networks.language.gpt_spec import GptSpec
 from fathom.networks.language.lstm import Lstm, LstmSpec
 
 LanguageSpec = GptSpec | LstmSpec

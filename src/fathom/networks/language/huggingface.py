@@ -22,7 +22,8 @@ from torch import Tensor
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.networks.backbones.folder import licence
 from fathom.networks.family import MOST_WEIGHTS
-from fathom.networks.language.gpt import Bias, Gpt, GptSpec, size
+from fathom.networks.language.gpt import Gpt
+from fathom.networks.language.gpt_spec import Bias, GptSpec, size
 from fathom.networks.language.huggingface_weights import (
     GPT2,
     LLAMA,
