@@ -13,7 +13,7 @@ from torch import nn
 from fathom.core.errors import PlanError
 from fathom.networks.language import LANGUAGE_FAMILIES, LanguageSpec, attention, build, family_of
 from fathom.networks.language.attention import Heads
-from fathom.networks.language.gpt import GptSpec
+from fathom.networks.language.gpt_spec import GptSpec
 from fathom.networks.language.rotary import RopeScaling, angles, turned, turns
 
 VOCABULARY, CONTEXT = 17, 24

@@ -20,7 +20,7 @@ from torch import Tensor
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.core.files import inside, read_json
 from fathom.networks.backbones.folder import INDEX, PICKLED
-from fathom.networks.language.gpt import GptSpec
+from fathom.networks.language.gpt_spec import GptSpec
 
 SINGLE = "model.safetensors"
 HEAD, EMBEDDING = "head.weight", "embedding.weight"
