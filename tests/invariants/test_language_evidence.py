@@ -12,9 +12,17 @@ import torch
 from fathom.baselines.language import Compressed
 from fathom.core.budget import Budget
 from fathom.core.language import Documents
+from fathom.core.quantities import prefixed
 from fathom.core.record import Record
 from fathom.evidence.flops import count_flops
-from fathom.evidence.language import LANGUAGE_EVIDENCE, LanguageSubject, heads, rare_words
+from fathom.evidence.intervals import Estimate
+from fathom.evidence.language import (
+    LANGUAGE_EVIDENCE,
+    LanguageSubject,
+    calibration,
+    heads,
+    rare_words,
+)
 from fathom.evidence.language.estimates import BITS, over_units, share_over_units
 from fathom.evidence.language.judging import as_documents, judged, nats_of_rows, places_within
 from fathom.evidence.language.runs import Runs, fingerprints
@@ -321,6 +329,16 @@ def test_the_farther_half_of_the_context_is_worth_what_it_tells() -> None:
     assert "nothing shows" in near.sentence
 
 
+def test_rivals_are_read_at_the_same_tokens() -> None:
+    network = subject_of(markov(CHAIN.log_probs), chained()).network
+    subject = subject_of(
+        markov(CHAIN.log_probs), chained(), context=32, baselines={"kneser_ney": network}
+    )
+    ours, theirs = measured(subject, "context")["first"].figure.data["series"]
+    assert ours["y"] == pytest.approx(theirs["y"], abs=1e-4)
+    assert ours["x"] == theirs["x"]
+
+
 def test_documents_that_are_too_short_are_said_to_be() -> None:
     texts = {"train": ["abc"] * 30, "test": ["abcd"] * 30}
     records = measured(subject_of(uniform, texts), "context")
@@ -433,6 +451,12 @@ def test_mistakes_of_a_sure_network_are_counted() -> None:
     assert record.grade == "poor"
 
 
+def test_a_share_of_mistakes_that_chance_explains_is_no_fault() -> None:
+    assert calibration._grade(Estimate(0.10, 0.04, 0.16, ""), 0.05) == "good"
+    assert calibration._grade(Estimate(0.09, 0.08, 0.10, ""), 0.05) == "fair"
+    assert calibration._grade(Estimate(0.20, 0.15, 0.25, ""), 0.05) == "poor"
+
+
 # ---- reciting and writing ----
 
 
@@ -536,6 +560,8 @@ def test_no_run_reaches_over_the_end_of_a_document() -> None:
     code = BYTES.encode
     assert runs.known(code("abcd")).tolist() == [True]
     assert runs.known(code("efgh")).tolist() == [False]
+    over = np.concatenate([code("ef"), [BYTES.end], code("g")])
+    assert runs.known(over).tolist() == [False]
     assert [BYTES.decode(documents.tokens[p : p + 4]) for p in runs.repeated()] == ["abcd"]
     assert runs.longest(code("__abcdef__")) == (6, 2)
     assert runs.longest(code("nothing")) == (0, 0)
@@ -614,8 +640,8 @@ def test_use_of_the_machine_follows_from_tokens_and_operations() -> None:
     share = records["flops_utilisation"]
     assert 0 < share.value < 1
     assert share.interval[0] <= share.value <= share.interval[1]
-    rate = used / share.value
-    assert 1e9 < rate < 1e15
+    assert f": {prefixed(used, 'FLOP/s')} of" in share.sentence
+    assert 1e9 < used / share.value < 1e15
     without = measured(fresh("tales-gpt", costs={}), "cost")
     assert without["flops_utilisation"].status == "skipped"
     assert without["tokens_per_second"].status == "skipped"
@@ -633,6 +659,8 @@ def test_rows_are_judged_alike_by_documents_and_at_once() -> None:
     expected = -CHAIN.log_probs[rows[:, :-1], rows[:, 1:]]
     assert np.allclose(at_once, expected, atol=1e-4)
     assert np.allclose(nats_of_rows(subject.network, rows, BYTES.end), expected, atol=1e-4)
+    warm = subject_of(markov(2 * CHAIN.log_probs), chained(), temperature=2.0)
+    assert np.allclose(judged(warm.network, rows).nats, expected, atol=1e-4)
     documents = as_documents(rows, BYTES.end)
     assert documents.predicted == 5 * 21
     assert [list(documents.document(i)[:-1]) for i in range(5)] == rows.tolist()

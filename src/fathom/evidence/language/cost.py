@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fathom.core.budget import Budget
+from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.record import Record, skipped
 from fathom.evidence import cost, wording
@@ -105,7 +106,7 @@ def _training_rate(subject: LanguageSubject) -> Record:
     )
 
 
-def products_per_second(device: str, kind: torch.dtype, seconds: float) -> np.ndarray:
+def products_per_second(device: str, kind: torch.dtype, seconds: float) -> Array:
     """Operations a second of products of large matrices, (r,), after one that is not kept."""
     generator = torch.Generator(device=device).manual_seed(0)
     a, b = (torch.randn(SIZE, SIZE, device=device, generator=generator).to(kind) for _ in range(2))
@@ -116,7 +117,7 @@ def products_per_second(device: str, kind: torch.dtype, seconds: float) -> np.nd
         if product.device.type == "cuda":
             torch.cuda.synchronize(product.device)
         taken.append(perf_counter() - started)
-    rates: np.ndarray = 2 * SIZE**3 / np.array(taken[1:])
+    rates: Array = 2 * SIZE**3 / np.array(taken[1:])
     return rates
 
 
@@ -188,7 +189,7 @@ def _writing(subject: LanguageSubject, seconds: float) -> list[Record]:
     ]
 
 
-def _timed(subject: LanguageSubject, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+def _timed(subject: LanguageSubject, seconds: float) -> tuple[Array, Array]:
     """Seconds to the first token of each text, and of each token behind it."""
     documents = subject.documents("validation")
     prompt = np.asarray(documents.tokens[:PROMPT], dtype=np.int64)

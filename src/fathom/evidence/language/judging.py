@@ -41,7 +41,7 @@ def judged(network: LanguagePredictor, rows: Array) -> Judged:
         for start in range(0, count, together):
             some = slice(start, min(start + together, count))
             tokens = torch.from_numpy(rows[some].astype(np.int64)).to(model.device)
-            logits = model.network(tokens[:, :-1]) / 1.0
+            logits = model.network(tokens[:, :-1]) / model.trust.temperature
             said = logits.log_softmax(dim=2)
             targets = tokens[:, 1:, None]
             nats[some] = -said.gather(2, targets)[:, :, 0].float().cpu().numpy()
