@@ -24,7 +24,7 @@ from fathom.evidence.language import (
     rare_words,
 )
 from fathom.evidence.language.estimates import BITS, over_units, share_over_units
-from fathom.evidence.language.judging import as_documents, judged, nats_of_rows, places_within
+from fathom.evidence.language.judging import judged, places_within
 from fathom.evidence.language.runs import Runs, fingerprints
 from fathom.evidence.language.samples import again, distinct
 from fathom.evidence.language.subject import first_of
@@ -650,20 +650,17 @@ def test_use_of_the_machine_follows_from_tokens_and_operations() -> None:
 # ---- the tools ----
 
 
-def test_rows_are_judged_alike_by_documents_and_at_once() -> None:
+def test_rows_are_judged_by_all_that_stands_before_in_them() -> None:
     subject = subject_of(markov(CHAIN.log_probs), chained())
     generator = np.random.default_rng(0)
     rows = 1 + np.frombuffer(b"abcdefgh", dtype=np.uint8)[generator.integers(0, 8, (5, 20))]
     rows = rows.astype(np.int64)
-    at_once = judged(subject.network, rows).nats
+    found = judged(subject.network, rows)
     expected = -CHAIN.log_probs[rows[:, :-1], rows[:, 1:]]
-    assert np.allclose(at_once, expected, atol=1e-4)
-    assert np.allclose(nats_of_rows(subject.network, rows, BYTES.end), expected, atol=1e-4)
+    assert np.allclose(found.nats, expected, atol=1e-4)
+    assert np.array_equal(found.right, CHAIN.probs[rows[:, :-1]].argmax(axis=2) == rows[:, 1:])
     warm = subject_of(markov(2 * CHAIN.log_probs), chained(), temperature=2.0)
     assert np.allclose(judged(warm.network, rows).nats, expected, atol=1e-4)
-    documents = as_documents(rows, BYTES.end)
-    assert documents.predicted == 5 * 21
-    assert [list(documents.document(i)[:-1]) for i in range(5)] == rows.tolist()
 
 
 def test_places_lie_within_documents_and_do_not_overlap() -> None:

@@ -57,20 +57,6 @@ def _together(network: LanguagePredictor, length: int) -> int:
     return max(1, most // max(length, 1))
 
 
-def nats_of_rows(model: LanguageModel, rows: Array, end: int) -> Array:
-    """The same -log p (n, L) by any model, which reads each row as a document."""
-    return model.nats(as_documents(rows, end)).reshape(len(rows), rows.shape[1] + 1)[:, 1:-1]
-
-
-def as_documents(rows: Array, end: int) -> Documents:
-    """Rows (n, L + 1) as documents, each behind the token that ends a text, and with one more."""
-    ended = np.concatenate([rows, np.full((len(rows), 1), end, dtype=rows.dtype)], axis=1)
-    tokens = np.concatenate([np.array([end], dtype=rows.dtype), ended.ravel()])
-    starts = 1 + ended.shape[1] * np.arange(len(rows) + 1)
-    sizes = np.full(len(rows), rows.shape[1], dtype=np.int64)
-    return Documents(tokens, starts, sizes, [""] * len(rows))
-
-
 def likeliest(model: LanguageModel, contexts: Sequence[Array]) -> Array:
     """The likeliest next token after each context, (n,), by any model."""
     found: Array = model.next_log_probs(contexts).argmax(axis=1)

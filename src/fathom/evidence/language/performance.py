@@ -76,11 +76,11 @@ def _record(subject: LanguageSubject, metric: TextMetric) -> Record:
     )
 
 
-def text_of(subject: LanguageSubject, split: str, called: str = "unseen text") -> str:
+def text_of(subject: LanguageSubject, split: str) -> str:
     """'1.2 MB of unseen text in 340 documents'."""
     documents = subject.documents(split)
     size = prefixed(float(documents.sizes.sum()), "B")
-    return f"{size} of {called} in {wording.plural(len(documents), 'document')}"
+    return f"{size} of unseen text in {wording.plural(len(documents), 'document')}"
 
 
 def grade(subject: LanguageSubject, name: str) -> Grade:
