@@ -16,7 +16,7 @@ from fathom.evidence.language import LanguageSubject
 from fathom.inference.language import LanguagePredictor, LoadedLanguage
 from fathom.inference.trust import Trust
 from fathom.networks.language import LanguageNetwork, LstmSpec, Memory
-from language_subjects import documents_of, texts_of
+from language_subjects import documents_of
 
 BYTES: Tokenizer = train_tokenizer("byte", [])
 SURE = 30.0  # a logit that leaves nothing to the others
@@ -81,7 +81,6 @@ def subject_of(
         "baselines": {"kneser_ney": n_grams},
         "best_baseline": "kneser_ney",
         "splits": splits,
-        "texts": texts_of(named),
     }
     return LanguageSubject(**(settings | changes))
 

@@ -63,17 +63,6 @@ def documents_of(texts: Sequence[str], tokenizer: Tokenizer) -> Documents:
     return Documents(np.concatenate([end, *parts]), starts, sizes, names)
 
 
-def texts_of(texts: dict[str, list[str]]) -> Any:
-    """What a subject asks for texts: whole ones as long as there is room."""
-
-    def first(split: str, most_bytes: int) -> list[bytes]:
-        written = [text.encode() for text in texts[split]]
-        count = int(np.searchsorted(np.cumsum([len(t) for t in written]), most_bytes, "right"))
-        return written[: max(1, count)]
-
-    return first
-
-
 def _corpus(name: str) -> dict[str, list[str]]:
     """Texts of each split."""
     if name == "code":
@@ -126,7 +115,6 @@ def _made(name: str) -> LanguageSubject:
         baselines={"kneser_ney": n_grams},
         best_baseline="kneser_ney",
         splits=splits,
-        texts=texts_of(texts),
         compressed=(
             (lambda split: xz.compressed([t.encode() for t in texts[split]], primed))
             if several

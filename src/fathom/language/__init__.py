@@ -12,6 +12,7 @@ bundle, report                        what is shipped, and what a person reads
 
 from __future__ import annotations
 
+import torch
 from msgspec import to_builtins
 from msgspec.structs import replace
 
@@ -50,7 +51,9 @@ def work(job: LanguageJob, progress: Progress) -> Run:
         tracked.parameters(to_builtins(plan))
         learned = _train(job, prepared, plan, progress, tracked)
         outcome = Outcome(job, prepared, rivals, plan, learned)
-        with threads(plan.training.threads):
+        # What was compiled for training would be compiled anew for each shape that is read.
+        eager = torch.compiler.set_stance("force_eager")
+        with threads(plan.training.threads), eager:
             run = measure(outcome, ship(outcome, progress), timed)
         tracked.records(run.evidence)
     progress.stage("writing the report")

@@ -71,8 +71,8 @@ def _subject(
         append_line(job.folder / folders.TEST_ACCESS, line)
 
     def squeezed(split: str) -> Compressed:
-        size = int(subject.documents(split).sizes.sum())
-        texts, xz = prepared.texts(split, max(size, 1)), Compressor()
+        texts, xz = subject.pieces(split), Compressor()
+        size = sum(map(len, texts))
         most = xz.priming_bytes(XZ_SHARE * seconds, sample=b"".join(texts[:20]), held_out=size)
         return xz.compressed(texts, joined(prepared.texts("train", most)))
 
@@ -81,7 +81,6 @@ def _subject(
         baselines={outcome.rivals.ngrams.name: outcome.rivals.ngrams},
         best_baseline=outcome.rivals.ngrams.name,
         splits=prepared.splits,
-        texts=prepared.texts,
         compressed=squeezed,
         log=read_lines(job.folder / folders.LOG),
         checkpoints=tuple(sorted((job.folder / folders.CHECKPOINTS).glob("step-*"))),
@@ -133,6 +132,7 @@ def _story(outcome: Outcome, shipped: Shipped, stages: dict[str, float]) -> Stor
         repeat_command=repeat_command(plan.data.source, f"{folder}/{folders.PLAN}"),
         predict_command=f'fathom sample {shlex.quote(folder)} "How a text begins"',
         rows=plan.data.documents,
+        unit_of_rows="documents",
         columns=1,
         splits={name: int(prepared.splits[name].sizes.sum()) for name in SPLIT_NAMES},
         schema=(SchemaRow("text", "text", "input", plan.why.get("data.tokenizer", "")),),

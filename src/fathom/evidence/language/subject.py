@@ -47,9 +47,8 @@ class LanguageSubject:
 
     `baselines` are language models by name. `compressed(split)` is what xz makes of the documents
     that `documents(split)` gives, or of `pieces(split)` (see `baselines.language.compressor`).
-    `best_baseline` was chosen on validation; it is the name of a baseline, or 'xz'. `texts(split,
-    most_bytes)` are some of a split's documents as they were written. `log`, `costs`, `stages`,
-    `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
+    `best_baseline` was chosen on validation; it is the name of a baseline, or 'xz'. `log`, `costs`,
+    `stages`, `samples` (tokens by split, or sample sizes by kind of evidence), `bound_by` and
     `on_test_access` are as in `evidence.Subject`. `costs` also holds tokens_per_second, measured
     while training, and may hold tokens_trained: how many tokens the network learned from in all.
     """
@@ -58,7 +57,6 @@ class LanguageSubject:
     baselines: dict[str, LanguageModel]
     best_baseline: str
     splits: Mapping[str, Documents]
-    texts: Callable[[str, int], list[bytes]]
     compressed: Callable[[str], Any] | None = None
     task: LanguageModelling = field(default_factory=LanguageModelling)
     log: list[dict[str, Any]] = field(default_factory=list)
