@@ -12,7 +12,13 @@ from typing import Any
 
 from fathom import folders
 from fathom.core.budget import Budget
-from fathom.core.errors import BudgetError, FathomError, InterruptedRunError, PlanError
+from fathom.core.errors import (
+    BudgetError,
+    DataError,
+    FathomError,
+    InterruptedRunError,
+    PlanError,
+)
 from fathom.core.files import read_json, write_json
 from fathom.data.corpus.reading import CORPORA
 from fathom.data.formats.memory import run_name
@@ -29,6 +35,8 @@ from fathom.planning.request import Asked, Request, asked_of, make_request, repe
 from fathom.planning.study import check_storage
 from fathom.tasks.language import LANGUAGE
 from fathom.tracking import check_tracker
+
+LONGEST_PATH = 4_096  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +96,7 @@ def open_job(
     run was begun with other options.
     """
     check_tracker(track)
+    _refuse_text(source)
     plan_file = Path(plan) if plan is not None else _plan_file(source)
     if plan_file is not None:
         _refuse_changes(plan_file, settings=settings, budget=budget_given, **options)
@@ -106,8 +115,9 @@ def open_job(
     )
     found = _interrupted(root, request.name, asked) if resume else None
     planned = found is not None and (found / folders.PLAN).exists()
-    if request.tune_storage is not None and not planned:
-        check_storage(request.tune_storage)
+    storage = request.tune_storage if isinstance(request, Request) else None
+    if storage is not None and not planned:
+        check_storage(storage)
     folder = found or folders.new_folder(root, request.name)
     if found is None:
         write_json(folder / folders.REQUEST, asked)
@@ -126,6 +136,15 @@ def open_job(
     if isinstance(request, LanguageRequest):
         return LanguageJob(request=replace(request, folder=folder), **work)
     return Job(request=replace(request, folder=folder), **work)
+
+
+def _refuse_text(source: object) -> None:
+    """Raise DataError where a text itself is handed in as the path of one."""
+    if isinstance(source, str) and (len(source) > LONGEST_PATH or "\n" in source):
+        raise DataError(
+            "The source is a text itself, not the path of one: hand it in as a list, [text], with "
+            f"task={LANGUAGE!r}."
+        )
 
 
 def _asked_for(

@@ -58,7 +58,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     tune: int | None = None,
     tune_storage: str | None = None,
-    begin: str | Path | None = None,
+    begin: str | Path | Run | None = None,
     name: str | None = None,
     out: str | Path = "runs",
     device: str = "auto",
@@ -108,7 +108,7 @@ def fit(
         seed=seed,
         tune=tune,
         tune_storage=tune_storage,
-        begin=None if begin is None else str(begin),
+        begin=None if begin is None else str(begin.folder if isinstance(begin, Run) else begin),
     )
     with accounting(job), shown(progress) as display:
         if job.finished:

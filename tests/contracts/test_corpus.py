@@ -111,6 +111,25 @@ def test_folder_leaves_out_what_nobody_wrote(tmp_path):
     assert corpus.name == tmp_path.name.lower()
 
 
+def test_a_run_of_ours_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_text("text\n")
+    run = tmp_path / "runs" / "x"
+    (run / "bundle").mkdir(parents=True)
+    (run / "request.json").write_text('{"source": ".", "format_version": 1}')
+    (run / "report.html").write_text("text that was tested on\n")
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "request.json").write_text('{"text": "of somebody else"}\n')
+    (tmp_path / "service" / "b.txt").write_text("text\n")
+    corpus = open_corpus(tmp_path)
+    names = [d.name for d in corpus.documents()]
+    assert "a.txt" in names
+    assert "service/b.txt" in names
+    assert not any(name.startswith("runs/") for name in names)
+    assert ("runs/x", "is a run of Fathom's, which tells of texts") in {
+        (problem.where, problem.reason) for problem in corpus.problems
+    }
+
+
 def test_many_alike_are_counted(tmp_path):
     for i in range(9):
         (tmp_path / f"{i}.txt").write_bytes(b"\0\1\2" if i else b"text")

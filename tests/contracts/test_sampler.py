@@ -9,7 +9,7 @@ import torch
 import language_corpora
 from fathom.core.errors import PlanError
 from fathom.core.language import LanguageModel
-from fathom.data.corpus.tokenizing import train_tokenizer
+from fathom.data.corpus.tokenizing import Tokenizer, train_tokenizer
 from fathom.inference.language import LanguagePredictor, LoadedLanguage
 from fathom.inference.sampler import Sampler, Sampling
 from fathom.networks.language import GptSpec, LstmSpec, build
@@ -119,6 +119,9 @@ def test_top_p_keeps_the_likeliest_that_hold_so_much(model):
     ("options", "named"),
     [
         ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "8"}, "max_tokens"),
+        ({"max_tokens": 2_000_000_000}, "max_tokens"),
+        ({"seed": -1}, "seed"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"top_k": -1}, "top_k"),
@@ -129,6 +132,58 @@ def test_top_p_keeps_the_likeliest_that_hold_so_much(model):
 def test_what_cannot_be_meant_is_refused_by_name(options, named):
     with pytest.raises(PlanError, match=named):
         Sampling(**options)
+
+
+def test_next_to_no_temperature_takes_the_likeliest(model):
+    cold = Sampler(model).sample("The", Sampling(max_tokens=20, temperature=1e-40, seed=2))
+    assert cold.text == Sampler(model).sample("The", Sampling(max_tokens=20, temperature=0)).text
+
+
+def test_no_prompts_are_no_texts_and_a_prompt_is_text(model):
+    assert Sampler(model).sample_several([]) == []
+    with pytest.raises(PlanError, match="UTF-8"):
+        Sampler(model).sample("\ud800")
+
+
+@pytest.mark.parametrize("prompt", ["", "The wolf", "The "])
+def test_a_stream_begins_as_the_whole_does_with_every_tokenizer(prompt, tmp_path):
+    """A tokenizer that puts a blank before every text must not take it from what is written on."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import decoders, models, normalizers
+
+    words = ["<s>", "</s>", "<unk>", "▁", "▁the", "▁wolf", "t", "h", "e", "w", "o", "l", "f"]
+    words += [f"<0x{byte:02X}>" for byte in range(256)]
+    library = Library(
+        models.BPE({w: i for i, w in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True)
+    )
+    library.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    library.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    library.add_special_tokens(["<s>", "</s>"])
+    library.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    (tmp_path / "config.json").write_text('{"eos_token_id": 1}')
+    tokenizer = Tokenizer.from_huggingface(tmp_path)
+    network = unsettled(build(SPECS["gpt"], tokenizer.size, seed=0))
+    sampler = Sampler(LoadedLanguage(network, SPECS["gpt"], tokenizer))
+    blanks = 0
+    for seed in range(20):
+        sampling = Sampling(max_tokens=6, seed=seed)
+        written = sampler.sample(prompt, sampling)
+        assert "".join(sampler.stream(prompt, sampling)) == written.text
+        blanks += tokenizer.decode_bytes(written.tokens[:1]).startswith(b" ")
+        if prompt and len(written.tokens):
+            whole = tokenizer.decode_bytes(written.tokens).decode(errors="replace")
+            assert written.text.startswith(" ") == whole.startswith(" ")
+    assert blanks or prompt
 
 
 def test_scores_do_not_depend_on_what_stands_beside(model):

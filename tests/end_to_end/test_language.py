@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -142,6 +143,54 @@ def test_it_goes_on_with_what_another_run_has_learned(run, tmp_path):
     assert str(run.folder / "bundle") in plan
 
 
+def test_what_a_network_has_learned_from_is_not_held_out_when_it_goes_on(tmp_path):
+    texts = language_corpora.tales(80, seed=3)
+    settings = SETTINGS | {"data.near_duplicates": False}
+    first = fathom.fit(
+        texts, task="language", steps=20, out=tmp_path, settings=settings, name="first"
+    )
+    learned = set(first.language.seen.tolist())
+    assert len(learned) > 60
+    more = [*texts, *language_corpora.tales(40, seed=4)]
+    for seed in (1, 2):
+        second = fathom.fit(
+            more, task="language", begin=first, steps=2, seed=seed, out=tmp_path,
+            settings={"training.threads": 1, "data.near_duplicates": False},
+        )  # fmt: skip
+        seen = set(second.language.seen.tolist())
+        assert learned <= seen  # what was learned from stays known through all runs
+        assert "No document" in second["data.seen"].sentence
+        held = 120 - len(seen)
+        assert held > 0
+        assert held == second.story.splits["test"] or held >= 1
+    only_known = [text for text in texts if _hash_of(text) in learned]
+    with pytest.raises(DataError, match="nothing is left to test"):
+        fathom.fit(only_known, task="language", begin=first, steps=2, out=tmp_path)
+
+
+def _hash_of(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def test_a_project_that_holds_its_own_runs_learns_nothing_of_them(tmp_path, monkeypatch):
+    project = language_corpora.write_tales(tmp_path / "project", 60)
+    monkeypatch.chdir(project)
+    first = fit(".", Path("runs"), steps=2, name="own")
+    assert first.story.rows == 60
+    again = fathom.fit("runs/own/plan.yaml", out="runs")
+    assert again.story.rows == 60
+    assert same(first, again)
+    assert any("is a run of Fathom's" in warning for warning in again.story.warnings)
+
+
+def test_a_text_in_the_place_of_a_path_is_told(tmp_path):
+    with pytest.raises(DataError, match="a text itself"):
+        fathom.fit("Once upon a time\n" * 900, task="language", out=tmp_path)
+    with pytest.raises(DataError, match="task='language'"):
+        fathom.fit(["Once upon a time " * 9] * 3, out=tmp_path)
+
+
 def test_a_network_gone_on_with_keeps_its_shape_and_tokens(run, tmp_path):
     source = run.folder.parents[1] / "tales"
     for setting, named in (({"network.width": 64}, "shape"), ({"tokenizer": "byte"}, "tokens")):
@@ -222,6 +271,8 @@ def test_the_command(run, command, tmp_path):
         (("--set", "network=transformer"), "gpt"),
         (("--set", "network.num_heads=3"), "num_heads"),
         (("--set", "vocabulary=3"), "vocabulary"),
+        (("--set", "pretrained=all-minilm-l6-v2"), "pretrained"),
+        (("--set", "most_bytes=-5"), "most_bytes"),
         (("--from", "nowhere"), "nowhere"),
         (("--tune", "5"), "--tune"),
     ],

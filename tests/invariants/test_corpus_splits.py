@@ -64,6 +64,28 @@ def written(corpus, splits):
     return found
 
 
+# Known to a network that is gone on with
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_known_is_never_held_out_nor_what_is_alike(seed):
+    sizes = np.full(300, 1_000)
+    hashes = np.arange(300)
+    hashes[200:250] = hashes[:50]  # copies
+    known = np.arange(0, 150, dtype=np.uint64)
+    splits = split_documents(survey_of(sizes, hashes), seed, known=known)
+    held = parts_of(splits) != "train"
+    assert held.sum() > 5
+    assert not np.isin(hashes[held], known).any()
+    assert "has learned from" in splits.how
+
+
+def test_nothing_left_to_test_on_is_told():
+    sizes, known = np.full(60, 1_000), np.arange(60, dtype=np.uint64)
+    with pytest.raises(DataError, match="--test"):
+        split_documents(survey_of(sizes), known=known)
+
+
 # Whole documents
 
 

@@ -11,7 +11,7 @@ import torch
 
 from fathom.baselines.language import Compressed
 from fathom.core.budget import Budget
-from fathom.core.language import Documents
+from fathom.core.language import Documents, first_of
 from fathom.core.quantities import prefixed
 from fathom.core.record import Record
 from fathom.evidence.flops import count_flops
@@ -27,7 +27,6 @@ from fathom.evidence.language.estimates import BITS, over_units, share_over_unit
 from fathom.evidence.language.judging import judged, places_within
 from fathom.evidence.language.runs import Runs, fingerprints
 from fathom.evidence.language.samples import again, distinct
-from fathom.evidence.language.subject import first_of
 from fathom.evidence.language.units import units_of
 from fathom.inference.sampler import Sampler, Sampling
 from fathom.networks.language import GptSpec, build
@@ -73,6 +72,39 @@ def prose(documents: int, seed: int, length: int = 60) -> list[str]:
     """Documents of unknown words."""
     several = words(documents * length, seed)
     return [" ".join(several[i * length : (i + 1) * length]) for i in range(documents)]
+
+
+# ---- test text that stands in training ----
+
+
+def test_test_text_that_training_holds_is_measured() -> None:
+    """A third of the test text stands within longer training documents, word for word."""
+    known, new = prose(10, seed=1, length=40), prose(20, seed=2, length=40)
+    book = [f"{' '.join(prose(1, seed=9 + i))} {text}" for i, text in enumerate(known)]
+    texts = {"train": (*book, *prose(30, seed=3)), "test": (*known, *new)}
+    records = measured(subject_of(uniform, texts), "overlap")
+    found = records["data.overlap"]
+    assert found.value == pytest.approx(1 / 3, abs=0.03)
+    assert found.interval[0] < 1 / 3 < found.interval[1]
+    assert found.grade == "poor"
+    rest = records["data.overlap.bits_per_byte"]
+    assert rest.value == pytest.approx(np.log2(BYTES.size), rel=0.02)
+    assert rest.n < 0.75 * sum(len(text) + 1 for text in texts["test"])
+
+
+def test_text_of_its_own_overlaps_nowhere() -> None:
+    texts = {"train": tuple(prose(30, seed=3)), "test": tuple(prose(25, seed=4))}
+    found = measured(subject_of(uniform, texts), "overlap")["data.overlap"]
+    assert found.value == 0.0
+    assert found.grade == "good"
+    assert found.interval[1] > 0
+
+
+def test_where_all_test_text_is_known_nothing_is_said_of_new_text() -> None:
+    texts = {"train": tuple(prose(30, seed=3)), "test": tuple(prose(30, seed=3)[:22])}
+    records = measured(subject_of(uniform, texts), "overlap")
+    assert records["data.overlap"].value > 0.95
+    assert records["data.overlap.bits_per_byte"].status == "not_applicable"
 
 
 # ---- bits for a byte, perplexity, accuracy ----

@@ -93,6 +93,28 @@ def test_settings_stand_above_defaults():
     assert make_draft(request, GptSpec(), {}, begun=False).fixed >= {"network.depth"}
 
 
+def test_a_long_context_is_not_trained_on_where_positions_are_rotary():
+    """A network made for 131,072 tokens would take a whole text for one example."""
+    from fathom.data.corpus.tokenizing import train_tokenizer
+    from fathom.planning.language.beginning import Beginning
+    from fathom.planning.language.draft import begun_draft
+
+    def begun(settings, **changes):
+        spec = GptSpec(depth=1, width=32, num_heads=1, context=131_072, **changes)
+        tokenizer = train_tokenizer("byte", [])
+        known = Beginning("", "", "", spec, tokenizer, {}, tokenizer.size)
+        request = make_language_request(["text"], settings)
+        return begun_draft(request, known, text_tokens=10**9)
+
+    assert begun({}).network.context == choose_context(float("inf"), "cpu", 10**9)
+    assert begun({"network.context": 64}).network.context == 64
+    assert begun({}, positions="learned").network.context == 131_072
+    with pytest.raises(PlanError, match=r"131,072 at most"):
+        begun({"network.context": 200_000})
+    with pytest.raises(PlanError, match="shape"):
+        begun({"network.depth": 3})
+
+
 def test_the_optimizer_is_a_choice():
     for name in ("adamw", "adam", "sgd", "muon"):
         request = make_language_request(["text"], {"optimizer": name})

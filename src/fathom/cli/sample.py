@@ -63,7 +63,7 @@ def sample(  # noqa: PLR0917, an argument for each option
     how = Sampling(
         max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )
-    begun = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts or ("",)]
+    begun = [_typed() if prompt == "-" else prompt for prompt in prompts or ("",)]
     bundle = load_language_bundle(find_language_bundle(run), device=choose_device(device))
     live = stream if stream is not None else sys.stdout.isatty()
     if live and len(begun) == 1 and not as_json:
@@ -77,3 +77,8 @@ def sample(  # noqa: PLR0917, an argument for each option
     written = bundle.sampler.sample_several(begun, how)
     for place, each in enumerate(written):
         click.echo(as_line(each) if as_json else as_text(each, place, len(written)))
+
+
+def _typed() -> str:
+    """All of standard input as text; what is no UTF-8 becomes a sign for that."""
+    return sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n")

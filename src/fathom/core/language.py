@@ -10,6 +10,9 @@ import numpy as np
 
 from fathom.core.prediction import Array
 
+TOKENS = "tokens"
+"""The block of a batch's inputs: (B, T) int64; its targets (B, T) are the tokens that follow."""
+
 
 @dataclass(frozen=True)
 class Documents:
@@ -76,15 +79,19 @@ class LanguageModel(Protocol):
 
 
 def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
-    """The first documents that together have at most so many tokens; the first one, cut, at least.
+    """The first documents, up to so many tokens; the last of them is cut where it does not fit.
 
-    `lengths` (V,) are the bytes that tokens stand for, which say how long a cut document is.
+    `lengths` (V,) are the bytes that tokens stand for, which say how long a cut document is; that
+    one has no END, as it does not end there.
     """
     if documents.predicted <= tokens:
         return documents
-    count = int(np.searchsorted(documents.starts, 1 + tokens, side="right")) - 1
-    if count >= 1:
-        return documents.take(np.arange(count))
-    cut = np.asarray(documents.tokens[: 1 + tokens])
-    size = int(lengths[cut].sum())
-    return Documents(cut, np.array([1, len(cut)]), np.array([size]), [documents.names[0]])
+    stop = 1 + tokens
+    count = int(np.searchsorted(documents.starts[:-1], stop))  # those that begin before it
+    starts = np.append(documents.starts[:count], stop)
+    sizes = np.array(documents.sizes[:count])
+    if stop < documents.starts[count]:
+        last = np.asarray(documents.tokens[starts[-2] : stop], dtype=np.int64)
+        sizes[-1] = int(lengths[last].sum())
+    names = [documents.names[i] for i in range(count)]
+    return Documents(documents.tokens[:stop], starts, sizes, names)

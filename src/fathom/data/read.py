@@ -157,7 +157,12 @@ def _read_any(
 def _read_files(paths: list[Path], progress: Progress, signs: Signs) -> Raw:
     for path in paths:
         if not path.is_file():
-            raise DataError(f"There is no file {str(path)!r}: check the list of paths.")
+            hint = " Texts themselves, to learn language from, want task='language'."
+            text = len(str(path)) > 100 or " " in str(path)
+            raise DataError(
+                f"There is no file {str(path)[:100]!r}: check the list of paths."
+                f"{hint if text else ''}"
+            )
     return shards.read_files(paths, progress, signs)
 
 

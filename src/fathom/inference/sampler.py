@@ -20,6 +20,16 @@ from fathom.networks.language import Memory
 WORTH_THREADS = 3e7  # products a token of all rows, from which more than one thread is faster
 
 
+# Of each setting its type, its least and its most, and the same in words.
+LIMITS = (
+    ("max_tokens", int, 1, 10_000_000, "a whole number from 1 to 10,000,000"),
+    ("temperature", (int, float), 0, 100, "a number from 0 to 100"),
+    ("top_k", int, 0, 2**31, "a whole number, 0 for all tokens"),
+    ("top_p", (int, float), 1e-9, 1, "a number above 0 and at most 1"),
+    ("seed", int, 0, 2**63, "a whole number of at least 0"),
+)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are drawn: each from softmax(logits / temperature), 0 takes the likeliest.
@@ -35,21 +45,11 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        wrong = next(
-            (
-                f"{key} is {value}: it must be {wanted}."
-                for key, value, holds, wanted in (
-                    ("max_tokens", self.max_tokens, self.max_tokens >= 1, "at least 1"),
-                    ("temperature", self.temperature, 0 <= self.temperature < 100, "0 up to 100"),
-                    ("top_k", self.top_k, self.top_k >= 0, "0 (all tokens) or more"),
-                    ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
-                )
-                if not holds
-            ),
-            None,
-        )
-        if wrong:
-            raise PlanError(wrong)
+        for key, kind, least, most, wanted in LIMITS:
+            value = getattr(self, key)
+            number = isinstance(value, kind) and not isinstance(value, bool)
+            if not (number and least <= value <= most):
+                raise PlanError(f"{key} is {value!r}: it must be {wanted}.")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,11 @@ class Sampler:
     ) -> list[Written]:
         """What follows each of several prompts, which are written side by side.
 
-        Each draws by itself, so that neighbours do not matter but for rounding.
+        Each draws by itself, so that neighbours do not matter but for rounding, as long as the
+        texts fit into the context: beyond it all are read anew when the first of them must be.
         """
+        if not len(prompts):
+            return []
         begun = [self.begun(prompt) for prompt in prompts]
         rows: list[list[int]] = [[] for _ in prompts]
         for step in self.steps(begun, sampling):
@@ -90,15 +93,22 @@ class Sampler:
 
     def stream(self, prompt: str, sampling: Sampling = Sampling()) -> Iterator[str]:
         """Pieces of what follows a prompt, as soon as they are whole characters."""
-        decoder = StreamDecoder(self.model.tokenizer)
+        decoder = StreamDecoder(self.model.tokenizer, begins=not prompt)
         for step in self.steps([self.begun(prompt)], sampling):
             if step[0] != self.model.tokenizer.end:
                 yield decoder.feed(step[0])
         yield decoder.finish()
 
     def begun(self, prompt: str) -> Array:
-        """The tokens of a prompt behind the END that begins every text."""
+        """The tokens of a prompt behind the END that begins every text.
+
+        Raises PlanError for a prompt that cannot be written down.
+        """
         tokenizer = self.model.tokenizer
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise PlanError("The prompt holds bytes that are no text: give it in UTF-8.") from None
         found: Array = np.concatenate([[tokenizer.end], tokenizer.encode(prompt)]).astype(np.int64)
         return found
 
@@ -108,7 +118,7 @@ class Sampler:
         All rows go in step. While one is still in its prompt, its next token is the prompt's, so
         that texts of uneven length need neither padding nor masks.
         """
-        draws = [_uniforms(sampling, row) for row in range(len(begun))]
+        draws = [_Draws(sampling.seed, row) for row in range(len(begun))]
         live = np.arange(len(begun))
         texts = [np.asarray(tokens) for tokens in begun]
         written = np.zeros(len(begun), dtype=np.int64)
@@ -119,7 +129,7 @@ class Sampler:
             while len(live):
                 logits = self.model.known(reader.logits) / self.model.trust.temperature
                 step: dict[int, int] = {}
-                chosen = _chosen(logits, sampling, [draws[r][written[r]] for r in live])
+                chosen = _chosen(logits, sampling, [draws[r].at(int(written[r])) for r in live])
                 following = np.empty(len(live), dtype=np.int64)
                 for i, row in enumerate(live):
                     if place < len(texts[row]):
@@ -145,7 +155,10 @@ class Sampler:
         end = self.model.tokenizer.end
         ended = bool(tokens) and tokens[-1] == end
         kept = np.array(tokens[:-1] if ended else tokens, dtype=np.int64)
-        return Written(prompt, self.model.tokenizer.decode(kept), kept, ended)
+        # Behind a prompt a blank at the beginning belongs to the text.
+        decoder = StreamDecoder(self.model.tokenizer, begins=not prompt)
+        text = "".join([*(decoder.feed(int(token)) for token in kept), decoder.finish()])
+        return Written(prompt, text, kept, ended)
 
 
 class _Reader:
@@ -195,9 +208,21 @@ class _Reader:
         self.logits = self.network(tokens, self.memory)[:, -1].float()
 
 
-def _uniforms(sampling: Sampling, row: int) -> Array:
-    drawn: Array = numpy_generator(sampling.seed, "sample", row).random(sampling.max_tokens + 1)
-    return drawn
+class _Draws:
+    """The uniform numbers of a row, in blocks as they are needed."""
+
+    BLOCK = 1024
+
+    def __init__(self, seed: int, row: int) -> None:
+        self._seed, self._row, self._block, self._drawn = seed, row, -1, np.empty(0)
+
+    def at(self, place: int) -> float:
+        """The number for the token at a place."""
+        block, inside = divmod(place, self.BLOCK)
+        if block != self._block:
+            generator = numpy_generator(self._seed, "sample", self._row, block)
+            self._block, self._drawn = block, generator.random(self.BLOCK)
+        return float(self._drawn[inside])
 
 
 def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Array:
@@ -205,7 +230,9 @@ def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Ar
     if sampling.temperature == 0:
         likeliest: Array = logits.argmax(dim=1).cpu().numpy()
         return likeliest
-    probs = (logits / sampling.temperature).softmax(dim=1)
+    # Less the largest first: at a temperature next to 0 the quotients would have no end.
+    cooled = (logits - logits.max(dim=1, keepdim=True).values) / sampling.temperature
+    probs = cooled.softmax(dim=1)
     if not sampling.top_k and sampling.top_p == 1:
         return _drawn(probs, uniforms)[:, 0].cpu().numpy()
     ranked, tokens = probs.sort(dim=1, descending=True)

@@ -25,6 +25,7 @@ from fathom.language.beginning import begin_from
 from fathom.language.findings import measure
 from fathom.language.shipping import Learned, Outcome, ship
 from fathom.planning.environment import describe_environment, differences
+from fathom.planning.language.draft import begun_draft
 from fathom.planning.language.plan import LanguagePlan, identity_of, save_plan
 from fathom.planning.language.prepare import Prepared, prepare_corpus
 from fathom.planning.language.resolve import language_fit, resolve_language
@@ -33,16 +34,20 @@ from fathom.run import Run
 from fathom.tracking import Tracking, tracking
 from fathom.training.schedule import load_replans
 
+FOR_NOW = 2**62  # tokens of a text that is not read yet
+
 
 def work(job: LanguageJob, progress: Progress) -> Run:
     """The whole way, once it is clear what to do and where."""
     progress = timed = Timed(progress, job.budget.elapsed, job.budget.clock)
     beginning = begin_from(job.request.begin)
+    if beginning is not None:  # a slip is told before anything is read
+        begun_draft(job.request, beginning, text_tokens=FOR_NOW)
     prepared = prepare_corpus(job.request, beginning, job.budget, progress)
     known = job.request.plan
     rivals = fit_ngrams(
         prepared,
-        budget=job.budget,
+        budget=None if job.request.steps is not None else job.budget,
         plan=None if known is None else known.ngrams,
         progress=progress,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from fathom.core.errors import PlanError
+from fathom.core.errors import ArtefactError, PlanError
 from fathom.data.corpus.tokenizing import Tokenizer
 from fathom.deployment.bundle import find_bundle, writes
 from fathom.deployment.language.bundle import (
@@ -32,7 +32,7 @@ def begin_from(source: str | None) -> Beginning | None:
     folder = Path(source).expanduser()
     if (folder / CONFIG).is_file():
         return _of_huggingface(folder)
-    bundle = find_bundle(source)
+    bundle = _bundle(source)
     if not writes(bundle):
         raise PlanError(
             f"--from {source}: that run has learned no language; give one that has, or a folder "
@@ -48,7 +48,18 @@ def begin_from(source: str | None) -> Beginning | None:
         tokenizer=model.tokenizer,
         tensors=own_weights(model.network),
         vocabulary=model.network.vocabulary,
+        seen=loaded.seen,
     )
+
+
+def _bundle(source: str) -> Path:
+    try:
+        return find_bundle(source)
+    except ArtefactError as error:
+        raise ArtefactError(
+            f"{error} --from takes a run, or a folder with a model of the Llama or GPT-2 family as "
+            "Hugging Face's save_pretrained writes it."
+        ) from None
 
 
 def _of_huggingface(folder: Path) -> Beginning:

@@ -104,7 +104,7 @@ def _bound_by(outcome: Outcome) -> str:
 
 def _costs(outcome: Outcome) -> dict[str, float]:
     plan, result = outcome.plan, outcome.learned.result
-    tokens = result.steps * plan.training.batch_size * plan.network.context
+    tokens = result.steps * outcome.learned.what.source().tokens_per_batch
     return {
         "train_seconds": result.seconds,
         "total_seconds_so_far": outcome.job.budget.elapsed,

@@ -38,7 +38,7 @@ class CorpusInspection:
                 f"  {self.split}",
                 "",
                 "The plan that would run (--set KEY=VALUE fixes a key of network and training, and",
-                "data.tokenizer, data.vocabulary, data.text_field, data.near_duplicates)",
+                "data.tokenizer, .vocabulary, .text_field, .near_duplicates and .most_bytes)",
                 *("  " + line for line in to_yaml(self.plan).splitlines()),
             ]
         )
@@ -65,7 +65,7 @@ def inspect_corpus(
         device=device,
         **options,
     )
-    prepared = prepare_corpus(request, begin_from(begin), clock, progress)
+    prepared = prepare_corpus(request, begin_from(request.begin), clock, progress)
     left = Budget(clock.seconds, clock.started, already=NGRAM_SHARE * clock.seconds)
     plan = resolve_language(request, prepared, None, left, progress)
     return CorpusInspection(prepared.records, prepared.parted.how, plan)

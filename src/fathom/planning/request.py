@@ -184,7 +184,7 @@ def _check_source(source: object) -> None:
         raise PlanError(
             f"{source} is a run folder, not data: repeat it with fathom fit "
             f"{Path(source) / folders.PLAN} once it has one, or use what it learned with "
-            f"fathom predict {source} DATA."
+            f"fathom predict {source} DATA, or fathom sample {source} where it writes."
         )
 
 

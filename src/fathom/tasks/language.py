@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fathom.core.batch import Batch
+from fathom.core.language import TOKENS
 from fathom.core.task import Loss, Phase
-
-TOKENS = "tokens"
-"""The block of a batch's inputs: (B, T) int64; its targets (B, T) are the tokens that follow."""
 
 LANGUAGE: Literal["language"] = "language"
 

@@ -120,6 +120,7 @@ class _Work:
                 part.flush()
             done += sum(map(utf8_size, texts))
             self.progress.advance(min(done, total), total, "bytes as tokens")
+        self.progress.advance(total, total)
         return {split: part.told() for split, part in parts.items()}
 
     def _stretches(self) -> Iterator[Stretch]:

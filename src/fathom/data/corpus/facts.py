@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from fathom.core.language import Documents
+from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.record import Record
 from fathom.data.corpus.splits import CorpusSplits
@@ -65,8 +68,8 @@ def _duplicates(survey: Survey, parted: CorpusSplits) -> Record:
         "data",
         sentence=(
             f"{_plural(found.copies, 'document')} of {survey.documents:,} "
-            f"{'is a copy' if found.copies == 1 else 'are copies'} of others. {near} What is alike "
-            "stands on one side of the splits."
+            f"{'is a copy' if found.copies == 1 else 'are copies'} of others. {near} Documents "
+            "that are alike as a whole stand on one side of the splits."
         ),
         value=share,
         unit="share",
@@ -96,6 +99,41 @@ def _straddlers(parted: CorpusSplits) -> Record:
         method=METHOD,
         higher_is_better=False,
         grade="poor" if count > 0.01 * total else "fair" if count else "good",
+    )
+
+
+def seen_before(given: Survey | None, known: Array | None) -> Record:
+    """`data.seen`: whether a network that is gone on with has learned from the test before."""
+    if known is None:
+        return Record(
+            "data.seen",
+            "data",
+            sentence=(
+                "What the network that is gone on with was trained on is not known: if it has read "
+                "the test text before, what is measured here is too good."
+            ),
+            split="test",
+            value="not known",
+            grade="fair",
+        )
+    count = 0 if given is None else int(np.isin(given.hashes, known).sum())
+    total = 0 if given is None else given.documents
+    return Record(
+        "data.seen",
+        "data",
+        sentence=(
+            "No document that the network gone on with has learned from is held out; parts of one "
+            "that stand in another are not looked for."
+            if given is None
+            else f"{count:,} of {total:,} documents of the given test were learned from by the "
+            "network that is gone on with."
+        ),
+        value=float(count),
+        n=total or None,
+        split="test",
+        method="hashes of whole documents, which the bundle keeps",
+        higher_is_better=False,
+        grade="poor" if count else "good",
     )
 
 

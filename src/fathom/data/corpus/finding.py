@@ -130,6 +130,9 @@ def _walk(folder: Path, root: Path, skipped: Skipped) -> Iterator[Path]:
     """The files below a folder in sorted order; links to folders are not followed."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
+    if folder != root and _is_run(folder, {entry.name for entry in entries}):
+        skipped.add(_printable(_below(folder, root)), "is a run of Fathom's, which tells of texts")
+        return
     for entry in entries:
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
@@ -146,6 +149,14 @@ def _walk(folder: Path, root: Path, skipped: Skipped) -> Iterator[Path]:
             yield path
         elif entry.is_symlink():
             skipped.add(_below(path, root), "is a link that leads nowhere, or to a folder")
+
+
+def _is_run(folder: Path, names: set[str]) -> bool:
+    """Whether a folder is a run's: what it says of its test text must not be learned from."""
+    if "request.json" not in names:
+        return False
+    with (folder / "request.json").open("rb") as file:
+        return b'"format_version"' in file.read(2**16)
 
 
 def _unwanted(name: str, is_folder: bool) -> str:

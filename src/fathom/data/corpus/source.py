@@ -11,11 +11,9 @@ from torch import Tensor
 
 from fathom.core.batch import Batch
 from fathom.core.errors import DataError
-from fathom.core.language import Documents
+from fathom.core.language import TOKENS, Documents
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
-
-TOKENS = "tokens"  # the name of the block of inputs
 
 
 class TokenSource:

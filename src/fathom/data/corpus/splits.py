@@ -109,21 +109,32 @@ class CorpusSplits:
         return found
 
     @property
+    def learned(self) -> Array:
+        """Which documents something is learned or chosen from as a whole, (D,) bool.
+
+        Of those that are cut the end is not; where it begins follows from the document itself.
+        """
+        found = (self.part != UNUSED) & (self.part != PARTS.index("test"))
+        found[list(self.cuts)] = False
+        return np.asarray(found)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is to be told about documents that could not be kept apart."""
         found = []
         if self.repeated.too_long:
             reason = (
-                "documents are in chains of near duplicates too long to be kept together, so that "
-                "some may straddle the splits"
+                f"{self.repeated.too_long:,} documents are in chains of near duplicates too long "
+                "to be kept together, so that some may straddle them"
             )
-            found.append(Problem(f"{self.repeated.too_long:,}", reason))
+            found.append(Problem("The splits", reason))
         if self.straddlers is not None and len(self.straddlers.train):
+            total = len(self.given if self.given is not None else ())
             reason = (
-                f"documents that train equal or nearly equal {len(self.straddlers.test):,} of the "
-                f"{len(self.given if self.given is not None else ()):,} test documents"
+                f"{len(self.straddlers.test):,} of the {total:,} documents of the given test stand "
+                "in the training text, too, exactly or nearly"
             )
-            found.append(Problem(f"{len(self.straddlers.train):,}", reason))
+            found.append(Problem("The splits", reason))
         return tuple(found)
 
     @property

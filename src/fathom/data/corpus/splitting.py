@@ -37,11 +37,16 @@ Cuts = dict[int, tuple[Cut, ...]]
 
 
 def split_documents(
-    survey: Survey, seed: int = 0, given_test: Survey | None = None
+    survey: Survey,
+    seed: int = 0,
+    given_test: Survey | None = None,
+    known: Array | None = None,
 ) -> CorpusSplits:
     """The part of every document, or of its stretches. With `given_test` there is no test part.
 
-    Raises DataError where there is less text than it takes.
+    Whole documents with one of the hashes `known` (k,) uint64, and what is alike to them, are not
+    held out: a network that is gone on with has learned from them. Raises DataError where there is
+    less text than it takes.
     """
     if survey.bytes < LEAST_BYTES:
         raise DataError(
@@ -54,7 +59,8 @@ def split_documents(
     if (~large).sum() < FEW:
         part, cuts, way = _by_position(survey, units, targets)
     else:
-        part, cuts, way = _by_documents(survey.sizes, units, large, targets, seed)
+        barred = _barred(survey, units, known)
+        part, cuts, way = _by_documents(survey.sizes, units, large & ~barred, barred, targets, seed)
     splits = CorpusSplits(part, survey.sizes, cuts, way, survey.digest, units.repeated)
     if given_test is not None:
         straddlers = find_straddlers(survey, given_test, part == PARTS.index("train"))
@@ -72,17 +78,31 @@ def _targets(size: int, *, given: bool) -> Targets:
     return {name: min(CAPS[name], round(shares[name] * size)) for name in names}
 
 
+def _barred(survey: Survey, units: Units, known: Array | None) -> Array:
+    """Which units hold a known document, (U,) bool. Raises DataError where all do."""
+    found = np.zeros(len(units.sizes), dtype=bool)
+    if known is None or not len(known):
+        return found
+    found[units.of[np.isin(survey.hashes, known)]] = True
+    if found.all():
+        raise DataError(
+            f"The network that is gone on with has learned from every document of {survey.called}, "
+            "or one alike: nothing is left to test it on. Give other text with --test, or add some."
+        )
+    return found
+
+
 def _by_documents(
-    sizes: Array, units: Units, large: Array, targets: Targets, seed: int
+    sizes: Array, units: Units, large: Array, barred: Array, targets: Targets, seed: int
 ) -> tuple[Array, Cuts, str]:
     """Whole units at random, `large` (U,) ones cut by position; each kind gives its share.
 
-    Only the end of a document is held out where that is larger than the part it was drawn for.
+    `barred` (U,) ones train. Only the end of a document is held out where that is larger than the part it was drawn for.
     """
     part, total = np.zeros(len(sizes), dtype=np.int8), int(sizes.sum())
     cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in units.first[large]}
-    free = ~large
-    share = int(units.sizes[free].sum()) / total
+    free = ~large & ~barred
+    share = int(units.sizes[~large].sum()) / total
     for name, target in targets.items():
         code, wanted = PARTS.index(name), max(1, round(target * share))
         order = numpy_generator(seed, "corpus", name).permutation(np.flatnonzero(free))
@@ -93,6 +113,8 @@ def _by_documents(
         for i in units.first[chosen[single]]:
             cuts[int(i)] = (Cut(int(sizes[i]) - wanted, code),)
     way = "whole documents at random"
+    if barred.any():
+        way += ", but none that the network gone on with has learned from"
     if cuts:
         one = len(cuts) == 1
         way += f", but of {len(cuts):,} large {'one' if one else 'ones'} only stretches at the end"
@@ -114,7 +136,8 @@ def _filling(units: Units, order: Array, target: int) -> Array:
             total += int(size)
         if total >= target / OVERFULL:
             break
-    return np.array(chosen or [order[held.argmin()]], dtype=np.int64)
+    fallback = [order[held.argmin()]] if len(order) else []
+    return np.array(chosen or fallback, dtype=np.int64)
 
 
 def _by_position(survey: Survey, units: Units, targets: Targets) -> tuple[Array, Cuts, str]:

@@ -1,6 +1,7 @@
 """LanguageBundle: the folder that is shipped. The network, the n-grams, and the tokenizer of both.
 
-    bundle.json   tokenizer.json   trust.json   model.safetensors   baseline.safetensors
+    bundle.json   tokenizer.json   trust.json
+    model.safetensors   baseline.safetensors   seen.safetensors
 
 Arrays and JSON, nothing that runs. What is read back is verified before it is believed.
 """
@@ -56,8 +57,8 @@ from fathom.inference.sampler import Sampler
 from fathom.inference.trust import Trust
 from fathom.networks.language import LanguageNetwork, LanguageSpec, build
 
-TOKENIZER = "tokenizer.json"
-FILES = (TOKENIZER, TRUST, NETWORK, BASELINE)
+TOKENIZER, SEEN = "tokenizer.json", "seen.safetensors"
+FILES = (TOKENIZER, TRUST, NETWORK, BASELINE, SEEN)
 
 
 class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,13 +84,17 @@ class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class LanguageBundle:
-    """A bundle that was read and verified. `default` is the model that was better on validation."""
+    """A bundle that was read and verified. `default` is the model that was better on validation.
+
+    `seen` (k,) uint64 are hashes of the documents that something was learned or chosen from.
+    """
 
     folder: Path
     network: LanguagePredictor
     baseline: KneserNey
     default: ModelName
     manifest: LanguageManifest
+    seen: Array
 
     @property
     def sampler(self) -> Sampler:
@@ -102,6 +107,7 @@ def write_language_bundle(
     *,
     model: LoadedLanguage,
     baseline: KneserNey,
+    seen: Array,
     default: ModelName,
     validation_scores: Mapping[ModelName, float],
     provenance: Mapping[str, Any],
@@ -116,6 +122,7 @@ def write_language_bundle(
         TOKENIZER: model.tokenizer.to_json().encode(),
         TRUST: to_json(model.trust),
         NETWORK: weights_of(own_weights(model.network)),
+        SEEN: bytes(safetensors.numpy.save({"hashes": np.sort(seen).view(np.int64)})),
         BASELINE: bytes(
             safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         ),
@@ -190,7 +197,8 @@ def load_language_bundle(folder: str | Path, *, device: str = "cpu") -> Language
     baseline = _baseline(manifest.baseline, contents[BASELINE], folder / BASELINE)
     for answering in (predictor, baseline):
         _check_answer(answering, tokenizer, folder)
-    return LanguageBundle(folder, predictor, baseline, manifest.default, manifest)
+    seen = _seen(contents[SEEN], folder / SEEN)
+    return LanguageBundle(folder, predictor, baseline, manifest.default, manifest, seen)
 
 
 def read_language_manifest(folder: Path) -> LanguageManifest:
@@ -238,6 +246,16 @@ def _tokenizer(content: bytes, path: Path) -> Tokenizer:
         return Tokenizer.from_json(content.decode())
     except (*UNFIT, UnicodeDecodeError) as error:
         raise ArtefactError(f"{path} is no tokenizer of Fathom's: {error}; {WAY_OUT}.") from None
+
+
+def _seen(content: bytes, path: Path) -> Array:
+    try:
+        hashes: Array = safetensors.numpy.load(content)["hashes"]
+        if hashes.ndim != 1 or hashes.dtype != np.int64:
+            raise ValueError("hashes are whole numbers, one for each document")
+        return hashes.view(np.uint64)
+    except (SafetensorError, *UNFIT) as error:
+        raise ArtefactError(f"{path} is not as Fathom writes it: {error}; {WAY_OUT}.") from None
 
 
 def _baseline(entry: BaselineEntry, content: bytes, path: Path) -> KneserNey:

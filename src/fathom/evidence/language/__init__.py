@@ -13,6 +13,7 @@ from fathom.evidence.language import (
     heads,
     in_context,
     memorisation,
+    overlap,
     performance,
     samples,
     training,
@@ -24,6 +25,7 @@ from fathom.evidence.measure import Measure
 KINDS = (
     performance,
     comparison,
+    overlap,
     gap,
     context,
     in_context,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fathom.core.budget import Budget
+from fathom.core.language import first_of
 from fathom.core.prediction import Array, Claims
 from fathom.core.record import Figure, Grade, Record, not_applicable
 from fathom.evidence import wording
@@ -32,7 +33,7 @@ from fathom.evidence.language.estimates import (
     over_units,
     share_over_units,
 )
-from fathom.evidence.language.subject import LEAST, NETWORK, LanguageSubject, first_of
+from fathom.evidence.language.subject import LEAST, NETWORK, LanguageSubject
 from fathom.evidence.language.units import units_of
 from fathom.evidence.measure import evidence
 from fathom.evidence.rivals import side_of

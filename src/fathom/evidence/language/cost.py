@@ -44,7 +44,7 @@ def _seconds(subject: LanguageSubject) -> float:
     return 0.6 + 4 * context * subject.token_seconds(NETWORK)
 
 
-@evidence("cost", "cost", IDS, _seconds, weight=0.5)
+@evidence("cost", "cost", IDS, _seconds, weight=0.5, essential=True)
 def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     """Every `cost.*` record; timings are taken here, on this machine."""
     model = subject.network.model

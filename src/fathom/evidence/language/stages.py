@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from fathom.core.batch import Batch
+from fathom.core.language import TOKENS
 from fathom.core.prediction import Array
 from fathom.evidence.language.judging import cut
 from fathom.evidence.language.subject import LanguageSubject
 from fathom.inference.reading import windows_of
-from fathom.tasks.language import TOKENS
 
 
 def stages_of(network: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.language import Documents, LanguageModel
+from fathom.core.language import Documents, LanguageModel, first_of
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.evidence.intervals import Estimate
@@ -258,21 +258,3 @@ class LanguageSubject:
     def generator(self, *names: object) -> np.random.Generator:
         """A generator for one named use within evidence."""
         return numpy_generator(self.seed, "evidence", *names)
-
-
-def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
-    """The first documents, up to so many tokens; the last of them is cut where it does not fit.
-
-    `lengths` (V,) are the bytes that tokens stand for, which say how long a cut document is.
-    """
-    if documents.predicted <= tokens:
-        return documents
-    stop = 1 + tokens
-    count = int(np.searchsorted(documents.starts[:-1], stop))  # those that begin before it
-    starts = np.append(documents.starts[:count], stop)
-    sizes = np.array(documents.sizes[:count])
-    if stop < documents.starts[count]:
-        last = np.asarray(documents.tokens[starts[-2] : stop], dtype=np.int64)
-        sizes[-1] = int(lengths[last].sum())
-    names = [documents.names[i] for i in range(count)]
-    return Documents(documents.tokens[:stop], starts, sizes, names)

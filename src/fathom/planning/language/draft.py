@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 import msgspec
 from msgspec.structs import replace as changed
 
 from fathom.core.errors import PlanError
-from fathom.networks.language import LanguageSpec
+from fathom.networks.language import GptSpec, LanguageSpec
 from fathom.planning.environment import cores, has_fast_bfloat16
+from fathom.planning.language.beginning import Beginning
 from fathom.planning.language.request import DATA_KEYS, FAMILY_KEYS, LanguageRequest
+from fathom.planning.language.sizes import choose_context
 from fathom.planning.overrides import apply_settings, convert, full_key, keys_of
 from fathom.training.settings import OptimizerSpec, TrainingSpec
 
@@ -36,6 +39,7 @@ SAVE_EVERY_SECONDS, LOG_LINES = 10.0, 200
 WARMUP_SHARE, WARMUP_MOST = 0.05, 500
 LEAST_STEPS = 20
 MOST_EPOCHS = 20  # passes over the text that are worth making at all
+BEGUN = {"network.family": "It is the network gone on with, whose shape is given."}
 _OPTIMIZER_KEYS = ("optimizer", "optimizer.name", "training.optimizer.name")
 
 
@@ -104,9 +108,41 @@ def _optimizer(request: LanguageRequest, *, begun: bool) -> OptimizerSpec:
     return OPTIMIZERS.get(name or "muon") or OptimizerSpec(name=name)
 
 
+def begun_draft(request: LanguageRequest, beginning: Beginning, *, text_tokens: int) -> Draft:
+    """The draft with a network that is gone on with.
+
+    Rotary positions know distances alone, so that such a network can be trained on shorter contexts
+    than it was made for: one made for 100,000 tokens would take the whole text for one example.
+    Raises PlanError for settings that do not fit.
+    """
+    spec, why = beginning.spec, dict(BEGUN)
+    kind = request.device.partition(":")[0]
+    if _turns(spec):
+        context = min(spec.context, choose_context(inf, kind, text_tokens))
+        why["network.context"] = f"Its positions are rotary; it was made for {spec.context:,}."
+        spec = changed(spec, context=context)
+    draft = make_draft(request, spec, why, begun=True)
+    if draft.network.context > beginning.spec.context:
+        raise PlanError(
+            f"network.context is {draft.network.context:,}, and the network that training goes on "
+            f"with was made for {beginning.spec.context:,} at most."
+        )
+    if draft.network.context != spec.context and not _turns(spec):
+        raise PlanError(
+            "network.context cannot be set with --from: this network's positions are learned, or it "
+            "has none."
+        )
+    return draft
+
+
+def _turns(spec: LanguageSpec) -> bool:
+    return isinstance(spec, GptSpec) and spec.positions == "rotary"
+
+
 def _refuse_shape(fixed: set[str]) -> None:
-    """A network that is gone on with may be given nothing but other dropout."""
-    shape = sorted(k for k in fixed if k.startswith("network.") and k != "network.dropout")
+    """A network that is gone on with may be given nothing but other dropout and context."""
+    free = ("network.dropout", "network.context")
+    shape = sorted(k for k in fixed if k.startswith("network.") and k not in free)
     if shape:
         raise PlanError(
             f"{shape[0]} cannot be set with --from: the network that training goes on with has its "

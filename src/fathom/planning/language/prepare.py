@@ -11,15 +11,16 @@ import numpy as np
 
 from fathom import folders
 from fathom.core.budget import Budget
-from fathom.core.errors import DataError, PlanError
+from fathom.core.errors import ArtefactError, DataError, PlanError
 from fathom.core.files import write_atomic
 from fathom.core.language import Documents
+from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
 from fathom.core.record import Record
 from fathom.data.corpus.documents import Corpus
 from fathom.data.corpus.encode import encode_corpus
-from fathom.data.corpus.facts import facts
+from fathom.data.corpus.facts import facts, seen_before
 from fathom.data.corpus.reading import Source, open_corpus
 from fathom.data.corpus.splitting import CorpusSplits, split_documents
 from fathom.data.corpus.survey import Survey, survey
@@ -68,6 +69,13 @@ class Prepared:
         known = self.tokenizer.size
         return known if self.beginning is None else max(known, self.beginning.vocabulary)
 
+    @property
+    def seen(self) -> Array:
+        """Hashes of the documents that something is learned or chosen from, also by a beginning."""
+        hashes = self.survey.hashes[self.parted.learned]
+        before = None if self.beginning is None else self.beginning.seen
+        return np.unique(hashes if before is None else np.concatenate([hashes, before]))
+
     def texts(self, split: str, most_bytes: int) -> list[bytes]:
         """The first documents of a split as they were written, at most so many bytes of them.
 
@@ -94,17 +102,16 @@ def prepare_corpus(
     asked = _setting(request, "text_field")
     field = None if asked is None else str(asked)
     corpus = open_corpus(source_of(request.source), text_field=field, progress=progress)
-    near = _setting(request, "near_duplicates")
-    surveyed = survey(
-        corpus, near=None if near is None else bool(near), progress=progress, budget=budget
-    )
+    near = _near(request)
+    surveyed = survey(corpus, near=near, progress=progress, budget=budget)
     test = (
         None
         if request.test is None
         else open_corpus(source_of(request.test), text_field=field, progress=progress)
     )
     given = None if test is None else survey(test, near=surveyed.near, progress=progress)
-    parted = split_documents(surveyed, request.seed, given)
+    known = None if beginning is None else beginning.seen
+    parted = split_documents(surveyed, request.seed, given, known)
     most = _most_bytes(request, budget)
     parted = parted if most is None else parted.thinned(most, request.seed)
     progress.stage("cutting into tokens")
@@ -122,7 +129,10 @@ def prepare_corpus(
         parted=parted,
         tokenizer=tokenizer,
         splits={name: _mingled(name, part, request.seed) for name, part in splits.items()},
-        records=tuple(facts(surveyed, parted, splits, tokenizer, corpus.left_out)),
+        records=(
+            *facts(surveyed, parted, splits, tokenizer, corpus.left_out),
+            *(() if beginning is None else (seen_before(given, known),)),
+        ),
         beginning=beginning,
         why=why,
         most_bytes=most,
@@ -135,6 +145,17 @@ def _mingled(split: str, documents: Documents, seed: int) -> Documents:
         return documents
     order = numpy_generator(seed, "order of documents", split).permutation(len(documents))
     return documents.take(order)
+
+
+def _near(request: LanguageRequest) -> bool | None:
+    """Whether near duplicates are looked for; None where the time for it decides.
+
+    With a number of steps nothing may depend on a clock: they always are.
+    """
+    asked = _setting(request, "near_duplicates")
+    if asked is not None:
+        return bool(asked)
+    return True if request.steps is not None else None
 
 
 def source_of(source: object) -> Source:
@@ -179,7 +200,7 @@ def _tokenizer(
     if beginning is not None:
         _refuse_settings(request)
         return beginning.tokenizer, {"data.tokenizer": "It is that of the network gone on with."}
-    kept = None if request.folder is None else _kept(request.folder)
+    kept = _kept(request.folder) if request.folder is not None and request.plan else None
     if kept is not None:
         return kept, {}
     kind = convert(_setting(request, "tokenizer") or "bpe", TokenizerKind, "data.tokenizer")
@@ -207,7 +228,14 @@ def _tokenizer(
 def _kept(folder: Path) -> Tokenizer | None:
     """The tokenizer that an interrupted run has left in its folder."""
     path = folder / folders.TOKENIZER
-    return Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return Tokenizer.from_json(path.read_bytes().decode())
+    except (ArtefactError, UnicodeDecodeError) as error:
+        raise ArtefactError(
+            f"{path} is damaged ({error}): restore it, or leave --resume out to begin anew."
+        ) from None
 
 
 def _refuse_settings(request: LanguageRequest) -> None:

@@ -9,18 +9,23 @@ from typing import Any
 
 from msgspec import Struct
 
-from fathom.core.errors import PlanError
+from fathom.core.errors import PlanError, nearest
+from fathom.data.corpus.splitting import LEAST_BYTES
 from fathom.networks.language import LANGUAGE_FAMILIES
 from fathom.planning.early import check_setting, kinds_of
 from fathom.planning.language.plan import CorpusPlan, LanguagePlan
-from fathom.planning.overrides import convert
+from fathom.planning.overrides import ALIASES, convert
 from fathom.planning.request import Asked, lasting
 from fathom.tasks.language import LANGUAGE
 from fathom.training.settings import TrainingSpec
 
 FAMILY_KEYS = ("network", "network.family")
 # Keys of a corpus that may be set; the rest of its section is found out.
+# Sections, and short names of keys, that plans of tables have and those of a corpus have not.
+OF_OTHERS = ("data", "task", "augmentation", "inference", "image_size", "series_id", "series_time",
+             "pretrained")  # fmt: skip
 DATA_KEYS = ("tokenizer", "vocabulary", "text_field", "near_duplicates", "most_bytes")
+TRAINED = ("bpe", "char", "byte")  # tokenizers that are learned from the text
 # What a table is asked, in the words of the command.
 OF_TABLES = {
     "target": "--target",
@@ -51,10 +56,6 @@ class LanguageRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     plan: LanguagePlan | None = None
     folder: Path | None = None
-
-    @property
-    def tune_storage(self) -> None:
-        """Settings of language are not searched."""
 
     @property
     def family(self) -> str:
@@ -124,11 +125,26 @@ def check_language_settings(settings: Mapping[str, Any]) -> None:
         | kinds_of({"network": family.spec, "training": TrainingSpec, "data": _DataSettings})
         for family in specs
     ]
+    known = list(dict.fromkeys(name for kinds in plans for name in kinds))
     for key, value in settings.items():
-        if key not in FAMILY_KEYS:
-            check_setting(str(key), value, plans)
-    for key in DATA_KEYS:
-        value = settings.get(key, settings.get(f"data.{key}"))
+        if key in FAMILY_KEYS:
+            continue
+        if ALIASES.get(str(key), key) not in known and str(key).partition(".")[0] in OF_OTHERS:
+            raise PlanError(
+                f"The plan key {key!r} is not one of a corpus.{nearest(str(key), known)} All keys: "
+                f"{', '.join(sorted(known))}."
+            )
+        check_setting(str(key), value, plans)
+    found = {key: settings.get(key, settings.get(f"data.{key}")) for key in DATA_KEYS}
+    if found["tokenizer"] not in (None, *TRAINED):
+        raise PlanError(
+            f"data.tokenizer is {found['tokenizer']!r}: it must be {', '.join(TRAINED[:-1])} or "
+            f"{TRAINED[-1]}."
+        )
+    most = convert(found["most_bytes"], int | None, "data.most_bytes")
+    if most is not None and most < LEAST_BYTES:
+        raise PlanError(f"data.most_bytes is {most:,}: it must be at least {LEAST_BYTES:,}.")
+    for key, value in found.items():
         if value is not None:
             convert({"source": "", key: value}, CorpusPlan, "data")
 

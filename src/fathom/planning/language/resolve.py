@@ -17,6 +17,7 @@ from fathom.planning.language.draft import (
     LEAST_STEPS,
     MOST_EPOCHS,
     Draft,
+    begun_draft,
     make_draft,
     useful_steps,
     with_steps,
@@ -51,7 +52,6 @@ FORWARDS = 0.4
 TEST_RATE, TEST_LEAST, TEST_MOST = 20_000, 100_000, 2_000_000
 # Operations a second that the first guess at a size goes by; what is timed then corrects it.
 FIRST_GUESS = 1e11
-BEGUN = {"network.family": "It is the network gone on with, whose shape is given."}
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Resolving:
         beginning = self.prepared.beginning
         if beginning is None:
             return None
-        return make_draft(self.request, beginning.spec, BEGUN, begun=True)
+        return begun_draft(self.request, beginning, text_tokens=self.text_tokens)
 
     def _sized(self, timer: Timer) -> Timed:
         """The draft whose network suits the operations that fit into the time, and its speed.

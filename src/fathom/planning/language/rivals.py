@@ -32,9 +32,12 @@ class Rivals:
 
 
 def fit_ngrams(
-    prepared: Prepared, *, budget: Budget, plan: NgramPlan | None, progress: Progress
+    prepared: Prepared, *, budget: Budget | None, plan: NgramPlan | None, progress: Progress
 ) -> Rivals:
-    """Fit n-grams of the order that is best on validation, or of the plan's."""
+    """Fit n-grams of the order that is best on validation, or of the plan's.
+
+    Without a budget no clock ends the search, and memory alone bounds what is counted.
+    """
     progress.stage("fitting baselines")
     train, validation = prepared.splits["train"], prepared.splits["validation"]
     size, why = prepared.tokenizer.size, ""
@@ -43,9 +46,10 @@ def fit_ngrams(
             train, vocabulary=size, order=plan.order, limit=plan.limit, progress=progress
         )
     else:
-        share = budget.share(NGRAM_SHARE * budget.seconds)
+        share = None if budget is None else budget.share(NGRAM_SHARE * budget.seconds)
         choice = best_order(train, validation, vocabulary=size, budget=share, progress=progress)
         model, why = choice.model, _why(choice)
+    progress.advance(1, 1, f"n-grams of order {model.order}")
     nats = float(np.sum(model.nats(validation), dtype=np.float64))
     return Rivals(model, nats / log(2) / max(int(validation.sizes.sum()), 1), why)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.core.progress import Progress
+from fathom.networks.language import LstmSpec
 from fathom.planning.environment import cores
 from fathom.planning.language.draft import Draft
 from fathom.planning.probe import CLEARLY, COMPILE_BUDGET, compiling_pays
@@ -62,7 +63,7 @@ class Timer:
 
     def _compiled(self, plain: Timed, left: float) -> Timed:
         draft = plain.draft
-        if "training.compile" in draft.fixed or type(draft.network).__name__ == "LstmSpec":
+        if "training.compile" in draft.fixed or isinstance(draft.network, LstmSpec):
             return plain  # what is compiled of an LSTM is its kernel, which is fast already
         self.progress.advance(TIMINGS - 1, TIMINGS, "timing the compiled network")
         try:
