@@ -7,8 +7,8 @@
 `characters`: the last tenth of the text is the test; a plain GPT in nanoGPT's setting for a
 processor (field/nanogpt_text.py) is trained first, then Fathom once for each budget; told are
 seconds of training and the loss on all of the test text in nats a character. `writing` trains a
-network for a moment and times its sampler. `code` completes the names that stand behind `import` and
-`def` in held-out files, beside the n-gram model. Results are added to
+network for a moment and times its sampler. `code` completes the names that stand behind `import`
+and `def` in held-out files, beside the n-gram model. Results are added to
 benchmarks/results/language.jsonl.
 """
 

@@ -24,7 +24,7 @@ KINDS = list(LANGUAGE_EVIDENCE)
 ESSENTIAL = [name for name, kind in LANGUAGE_EVIDENCE.items() if kind.essential]
 OPTIONAL = [name for name in KINDS if name not in ESSENTIAL]
 SUBJECTS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SPECS]
-LANGUAGE_GROUPS = GROUPS | {"context", "in_context", "memorisation", "samples"}
+LANGUAGE_GROUPS = GROUPS | {"data", "context", "in_context", "memorisation", "samples"}
 LANGUAGE_FIGURES = FIGURES | {"histogram": {"edges", "series", "x_label"}}
 LANGUAGE_FIGURES |= {"samples": {"items", "caption"}}
 # What a figure may have besides.
@@ -36,7 +36,7 @@ TIMED = {
     "cost.energy_joules",
 }
 READERS = {"performance", "comparison", "gap", "context", "in_context", "calibration"}
-READERS |= {"memorisation", "samples"}
+READERS |= {"memorisation", "overlap", "samples"}
 
 
 def check_record(record: Record) -> None:

@@ -179,11 +179,13 @@ def test_a_stream_begins_as_the_whole_does_with_every_tokenizer(prompt, tmp_path
         sampling = Sampling(max_tokens=6, seed=seed)
         written = sampler.sample(prompt, sampling)
         assert "".join(sampler.stream(prompt, sampling)) == written.text
-        blanks += tokenizer.decode_bytes(written.tokens[:1]).startswith(b" ")
-        if prompt and len(written.tokens):
-            whole = tokenizer.decode_bytes(written.tokens).decode(errors="replace")
-            assert written.text.startswith(" ") == whole.startswith(" ")
-    assert blanks or prompt
+        first = tokenizer.written(int(written.tokens[0])) if len(written.tokens) else b""
+        blanks += first.startswith(b" ")
+        if prompt:
+            assert written.text.startswith(" ") == first.startswith(b" ")
+        elif first == b" wolf":
+            assert written.text.startswith("wolf")
+    assert blanks or prompt != "The wolf"  # the prompt after which this network likes one
 
 
 def test_scores_do_not_depend_on_what_stands_beside(model):

@@ -394,7 +394,7 @@ def test_straddlers_of_a_given_test_are_counted():
     assert set(splits.straddlers.test) == {k for i in trains for k in places[i]}
     assert set(splits.straddlers.test_exact) == {k for i in trains - {7} for k in places[i]}
     assert len(trains) > 1
-    assert "equal or nearly equal" in splits.problems[-1].reason
+    assert "exactly or nearly" in splits.problems[-1].reason
     assert "test as given" in splits.how
 
 

@@ -60,14 +60,16 @@ def split_documents(
         part, cuts, way = _by_position(survey, units, targets)
     else:
         barred = _barred(survey, units, known)
-        part, cuts, way = _by_documents(survey.sizes, units, large & ~barred, barred, targets, seed)
+        part, cuts, way = _by_documents(
+            survey.sizes, units, large & ~barred, barred, targets=targets, seed=seed
+        )
     splits = CorpusSplits(part, survey.sizes, cuts, way, survey.digest, units.repeated)
     if given_test is not None:
         straddlers = find_straddlers(survey, given_test, part == PARTS.index("train"))
         splits = replace(
             splits, given=given_test.sizes, given_digest=given_test.digest, straddlers=straddlers
         )
-    _demand_all(survey, splits, targets)
+    _demand_all(survey, splits, targets, known=known is not None)
     return replace(splits, how=_sentence(splits))
 
 
@@ -93,11 +95,12 @@ def _barred(survey: Survey, units: Units, known: Array | None) -> Array:
 
 
 def _by_documents(
-    sizes: Array, units: Units, large: Array, barred: Array, targets: Targets, seed: int
+    sizes: Array, units: Units, large: Array, barred: Array, *, targets: Targets, seed: int
 ) -> tuple[Array, Cuts, str]:
     """Whole units at random, `large` (U,) ones cut by position; each kind gives its share.
 
-    `barred` (U,) ones train. Only the end of a document is held out where that is larger than the part it was drawn for.
+    `barred` (U,) ones train. Only the end of a document is held out where that is larger than the
+    part it was drawn for.
     """
     part, total = np.zeros(len(sizes), dtype=np.int8), int(sizes.sum())
     cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in units.first[large]}
@@ -173,10 +176,15 @@ def _cuts(size: int, total: int, targets: Targets) -> tuple[Cut, ...]:
     return tuple(Cut(int(at), PARTS.index(name)) for name, at in zip(names, starts, strict=True))
 
 
-def _demand_all(survey: Survey, splits: CorpusSplits, targets: Targets) -> None:
+def _demand_all(survey: Survey, splits: CorpusSplits, targets: Targets, *, known: bool) -> None:
     """Raises DataError where a part has no text."""
     found = splits.bytes
     empty = [name for name in PARTS if (name == "train" or name in targets) and not found[name]]
+    if empty and known:
+        raise DataError(
+            f"The network that is gone on with has learned from nearly all of {survey.called}: too "
+            f"little other text is left for {' and '.join(empty)}. Add text that it has not read."
+        )
     if empty:
         raise DataError(
             f"{survey.called} cannot be split: of its {len(survey):,} documents "

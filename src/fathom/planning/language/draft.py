@@ -129,8 +129,8 @@ def begun_draft(request: LanguageRequest, beginning: Beginning, *, text_tokens: 
         )
     if draft.network.context != spec.context and not _turns(spec):
         raise PlanError(
-            "network.context cannot be set with --from: this network's positions are learned, or it "
-            "has none."
+            "network.context cannot be set with --from: this network's positions are learned, or "
+            "it has none."
         )
     return draft
 

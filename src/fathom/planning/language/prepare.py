@@ -98,6 +98,8 @@ def prepare_corpus(
     request: LanguageRequest, beginning: Beginning | None, budget: Budget, progress: Progress
 ) -> Prepared:
     """All that comes before a plan. Raises DataError for a text that cannot be learned from."""
+    if beginning is not None:
+        _refuse_settings(request)
     progress.stage("reading the corpus")
     asked = _setting(request, "text_field")
     field = None if asked is None else str(asked)
@@ -198,7 +200,6 @@ def _tokenizer(
 ) -> tuple[Tokenizer, dict[str, str]]:
     """The tokenizer, and why: that of a beginning, of an interrupted run, or one trained now."""
     if beginning is not None:
-        _refuse_settings(request)
         return beginning.tokenizer, {"data.tokenizer": "It is that of the network gone on with."}
     kept = _kept(request.folder) if request.folder is not None and request.plan else None
     if kept is not None:
