@@ -1,13 +1,14 @@
 """Networks of language, side by side with plainer ways to the same end.
 
     python benchmarks/language.py characters --data input.txt    against nanoGPT's own setting
+    python benchmarks/language.py loop --data input.txt --budgets 20 170   the same, training alone
     python benchmarks/language.py writing --data input.txt       with the cache, without, in batches
     python benchmarks/language.py code                           Python's own standard library
 
 `characters`: the last tenth of the text is the test; a plain GPT in nanoGPT's setting for a
 processor (field/nanogpt_text.py) is trained first, then Fathom once for each budget; told are
-seconds of training and the loss on all of the test text in nats a character. `writing` trains a
-network for a moment and times its sampler. `code` completes the names that stand behind `import`
+seconds of training and the loss on all of the test text in nats a character. `loop` trains
+on all nine tenths for so many seconds, as the peer does. `writing` times the samplers of networks. `code` completes the names that stand behind `import`
 and `def` in held-out files, beside the n-gram model. Results are added to
 benchmarks/results/language.jsonl.
 """
@@ -30,15 +31,23 @@ import numpy as np
 
 from fathom import load
 from fathom.core.budget import Budget
+from fathom.core.language import Documents
 from fathom.core.prediction import Array
 from fathom.core.progress import Silent
+from fathom.data.corpus.tokenizing import Tokenizer, train_tokenizer
 from fathom.deployment.language.bundle import LanguageBundle
 from fathom.evidence.intervals import paired_shares, wilson
 from fathom.inference.sampler import Sampler, Sampling
+from fathom.networks.language import GptSpec
+from fathom.planning.environment import cores, has_fast_bfloat16
+from fathom.planning.language.draft import OPTIMIZERS
 from fathom.planning.language.plan import plan_of
 from fathom.planning.language.prepare import prepare_corpus
 from fathom.planning.language.request import repeat_language_request
 from fathom.planning.plan import read_plan
+from fathom.training.language import LanguageFit, mean_nats
+from fathom.training.settings import TrainingSpec
+from fathom.training.speed import measure_speed
 from field.environments import THIS, clean_environment
 from field.lines import fit_with_fathom, keep, scratch
 
@@ -47,6 +56,7 @@ PEER = "nanogpt"
 TEST_SHARE = 0.1
 BUDGETS = (40, 60, 90, 240)
 TOKENS, REPEATS = 256, 5
+SIZES = ((4, 128), (4, 192), (6, 384))  # depth and width of the networks that write
 NAME = re.compile(r"(?m)^[ \t]*(import|def)[ \t]+([A-Za-z_]\w*)")
 PLACES, NAME_TOKENS, BEFORE = 400, 12, 2_000
 
@@ -104,32 +114,92 @@ def of_run(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def writing(data: Path, budget: int) -> None:
-    """Seconds to write TOKENS tokens with the cache, without it, and many texts at once."""
+def writing(data: Path) -> None:
+    """Seconds to write TOKENS tokens with the cache, without it, and many texts at once, by size."""
+    for depth, width in SIZES:
+        with scratch() as folder:
+            run = fit_with_fathom(
+                str(data), "--task", "language", "--steps", "20", "--set", "tokenizer=char",
+                "--set", f"network.context={TOKENS + 8}", "--set", f"network.depth={depth}",
+                "--set", f"network.width={width}", "--set", f"network.num_heads={width // 64}",
+                out=folder,
+            )  # fmt: skip
+            model = load(run["run"]).language.network.model
+        cached, plain = Sampler(model), Sampler(model, cached=False)
+        written = len(cached.sample("\n", _exactly(0)).tokens)
+        timed = {
+            "cached": _median_seconds(lambda: cached.sample("\n", _exactly(0))),
+            "without": _median_seconds(lambda: plain.sample("\n", _exactly(0))),
+            "batch_of_16": _median_seconds(lambda: cached.sample_several(["\n"] * 16, _exactly(0))),
+        }
+        keep(
+            FILE,
+            THIS,
+            what="writing",
+            tokens=written,
+            depth=depth,
+            width=width,
+            **{f"seconds_{name}": round(seconds, 4) for name, seconds in timed.items()},
+            times_faster_than_without=round(timed["without"] / timed["cached"], 2),
+            batch_times_faster_per_text=round(16 * timed["cached"] / timed["batch_of_16"], 2),
+        )
+
+
+def loop(data: Path, budgets: list[int]) -> None:
+    """Training alone for so many seconds, on all of the training text, as the peer trains on it.
+
+    Nothing is held out for validation and calibration, and nothing chosen: the network and the
+    optimizer are those that `fathom fit` takes for this text in half a minute.
+    """
     with scratch() as folder:
-        run = fit_with_fathom(
-            str(data), "--task", "language", "--set", "tokenizer=char",
-            "--set", f"network.context={TOKENS + 8}", "--budget", f"{budget}s", out=folder,
-        )  # fmt: skip
-        model = load(run["run"]).language.network.model
-        parameters = run["records"]["cost.parameters"]["value"]
-    cached, plain = Sampler(model), Sampler(model, cached=False)
-    timed: dict[str, float] = {}
-    for name, write in {
-        "cached": lambda: cached.sample("\n", _exactly(0)),
-        "without": lambda: plain.sample("\n", _exactly(0)),
-        "batch_of_16": lambda: cached.sample_several(["\n"] * 16, _exactly(0)),
-    }.items():
-        timed[name] = _median_seconds(write)
-    keep(
-        FILE,
-        THIS,
-        what="writing",
-        tokens=TOKENS,
-        parameters=parameters,
-        **{f"seconds_{name}": round(seconds, 4) for name, seconds in timed.items()},
-        times_faster_than_without=round(timed["without"] / timed["cached"], 2),
-        batch_times_faster_per_text=round(16 * timed["cached"] / timed["batch_of_16"], 2),
+        train, test = (path.read_text() for path in parted(data, Path(folder)))
+        tokenizer = train_tokenizer("char", [train])
+        for seconds in budgets:
+            what = _fit_of(_documents(train, tokenizer), tokenizer.size, steps=1)
+            step = measure_speed(what, seconds=3.0).median
+            what = _fit_of(_documents(train, tokenizer), tokenizer.size, int(seconds / step))
+            network, result = what.fit(Path(folder) / f"loop-{seconds}")
+            nats = mean_nats(network, _documents(test, tokenizer), what.training, "cpu")
+            keep(
+                FILE,
+                THIS,
+                what="characters",
+                model="fathom, training alone",
+                nats=round(nats, 4),
+                train_seconds=round(result.seconds, 1),
+                steps=result.steps,
+                depth=what.network.depth,
+                width=what.network.width,
+            )
+
+
+def _documents(text: str, tokenizer: Tokenizer) -> Documents:
+    codes = tokenizer.encode(text)
+    end = np.zeros(1, dtype=codes.dtype)
+    stream = np.concatenate([end, codes, end])
+    size = len(text.encode())
+    return Documents(stream, np.array([1, len(stream)]), np.array([size]), ["text"])
+
+
+def _fit_of(train: Documents, vocabulary: int, steps: int) -> LanguageFit:
+    nothing = Documents(np.zeros(1, np.uint16), np.array([1]), np.empty(0, np.int64), [])
+    return LanguageFit(
+        train=train,
+        validation=nothing,
+        vocabulary=vocabulary,
+        network=GptSpec(depth=4, width=128, num_heads=2, context=128),
+        training=TrainingSpec(
+            steps=steps,
+            batch_size=16,
+            optimizer=OPTIMIZERS["muon"],
+            warmup_steps=steps // 20,
+            schedule="linear",
+            precision="bfloat16" if has_fast_bfloat16("cpu") else "float32",
+            threads=cores(),
+            save_every=steps + 1,
+            log_every=max(1, steps // 50),
+        ),
+        seed=0,
     )
 
 
@@ -220,15 +290,17 @@ def _first_name(text: str) -> str:
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["characters", "writing", "code"])
+    parser.add_argument("what", choices=["characters", "loop", "writing", "code"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
-    parser.add_argument("--budget", default="10m", help="of code; of writing in seconds")
+    parser.add_argument("--budget", default="10m", help="of code")
     given = parser.parse_args()
     if given.what == "code":
         code(given.budget)
     elif given.what == "writing":
-        writing(given.data, int(given.budget) if given.budget.isdigit() else 60)
+        writing(given.data)
+    elif given.what == "loop":
+        loop(given.data, given.budgets)
     else:
         characters(given.data, given.budgets)
 

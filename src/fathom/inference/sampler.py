@@ -17,6 +17,7 @@ from fathom.data.corpus.tokenizing import StreamDecoder
 from fathom.inference.language import LoadedLanguage
 from fathom.networks.language import Memory
 
+COLDEST = 1e-4  # temperatures below which the likeliest token is all there is
 WORTH_THREADS = 3e7  # products a token of all rows, from which more than one thread is faster
 
 
@@ -122,34 +123,28 @@ class Sampler:
         live = np.arange(len(begun))
         texts = [np.asarray(tokens) for tokens in begun]
         written = np.zeros(len(begun), dtype=np.int64)
-        place = min(map(len, texts))
+        place, end = min(map(len, texts)), self.model.tokenizer.end
         room = max(map(len, texts)) + sampling.max_tokens
-        with torch.inference_mode():
-            reader = _Reader(self, [text[:place] for text in texts], room)
-            while len(live):
-                logits = self.model.known(reader.logits) / self.model.trust.temperature
-                step: dict[int, int] = {}
-                chosen = _chosen(logits, sampling, [draws[r].at(int(written[r])) for r in live])
-                following = np.empty(len(live), dtype=np.int64)
-                for i, row in enumerate(live):
-                    if place < len(texts[row]):
-                        following[i] = texts[row][place]
-                    else:
-                        following[i] = step[int(row)] = int(chosen[i])
-                        written[row] += 1
-                if step:
-                    yield step
-                over = np.array(
-                    [
-                        written[row] >= sampling.max_tokens
-                        or step.get(int(row)) == self.model.tokenizer.end
-                        for row in live
-                    ]
-                )
-                place += 1
-                live = live[~over]
-                if len(live):
-                    reader.go_on(np.flatnonzero(~over), following[~over])
+        reader = _Reader(self, [text[:place] for text in texts], room)
+        while len(live):
+            uniforms = [draws[row].at(int(written[row])) for row in live]
+            chosen = reader.chosen(sampling, uniforms)
+            given = np.array([place < len(texts[row]) for row in live])
+            following = np.array(
+                [
+                    texts[row][place] if g else c
+                    for row, g, c in zip(live, given, chosen, strict=True)
+                ]
+            )
+            written[live[~given]] += 1
+            step = dict(zip(live[~given].tolist(), following[~given].tolist(), strict=True))
+            if step:
+                yield step
+            over = ~given & ((written[live] >= sampling.max_tokens) | (following == end))
+            place += 1
+            live = live[~over]
+            if len(live):
+                reader.go_on(None if not over.any() else np.flatnonzero(~over), following[~over])
 
     def _written(self, prompt: str, tokens: list[int]) -> Written:
         end = self.model.tokenizer.end
@@ -162,38 +157,50 @@ class Sampler:
 
 
 class _Reader:
-    """Rows of equal length; `logits` (rows, V) float32 are what the network says behind each."""
+    """Rows of equal length; `logits` (rows, V) float32 are what the network says behind each.
+
+    Whoever consumes the steps of a sampler is left out of inference mode, and of the number of
+    threads: both hold within its methods alone.
+    """
 
     logits: Tensor
-    threads: int
 
     def __init__(self, sampler: Sampler, texts: Sequence[Array], room: int) -> None:
-        self.sampler, self.network = sampler, sampler.model.network
+        self.sampler, self.model = sampler, sampler.model
+        self.network, self.device = sampler.model.network, sampler.model.device
         self.room = min(room, self.network.context)
-        self.device = sampler.model.device
         self.threads = self._threads(len(texts))
         self.texts = torch.from_numpy(np.stack(texts)).to(self.device)
         self.memory: Memory | None = None
-        self._read(self.texts[:, -self.network.context :])
-
-    def go_on(self, rows: Array, tokens: Array) -> None:
-        """Keep some rows, and read one more token of each."""
-        kept = torch.from_numpy(rows).to(self.device)
-        new = torch.from_numpy(tokens).to(self.device)[:, None]
-        everyone = len(rows) == len(self.texts)
-        if not everyone:
-            self.texts = self.texts[kept]
-            self.memory = None if self.memory is None else self.memory.take(kept)
-        self.texts = torch.cat([self.texts, new], dim=1)
-        memory = self.memory
-        if memory is None:
+        with torch.inference_mode():
             self._read(self.texts[:, -self.network.context :])
-        elif memory.room is not None and memory.length >= memory.room:
-            # The context is full: what is read anew is its later half, so that there is room again.
-            self._read(self.texts[:, -max(1, self.network.context // 2) :])
-        else:
-            with threads(self.threads):
-                self.logits = self.network(new, memory)[:, -1].float()
+
+    def chosen(self, sampling: Sampling, uniforms: Sequence[float]) -> Array:
+        """A token for each row."""
+        with torch.inference_mode(), threads(self.threads):
+            logits = self.model.known(self.logits)
+            return _chosen(logits, self.model.trust.temperature, sampling, uniforms)
+
+    def go_on(self, rows: Array | None, tokens: Array) -> None:
+        """Keep some rows (all where None), and read one more token of each."""
+        new = torch.from_numpy(tokens).to(self.device)[:, None]
+        with torch.inference_mode(), threads(self.threads):
+            if rows is not None:
+                kept = torch.from_numpy(rows).to(self.device)
+                self.texts = self.texts[kept]
+                self.memory = None if self.memory is None else self.memory.take(kept)
+            self.texts = torch.cat([self.texts, new], dim=1)
+            if self.memory is not None and not self._full(self.memory):
+                self.logits = self.network(new, self.memory)[:, -1]
+                return
+        with torch.inference_mode():
+            # Where the context is full its later half is read anew, so that there is room again.
+            half = max(1, self.network.context // 2)
+            most = self.network.context if self.memory is None else half
+            self._read(self.texts[:, -most:])
+
+    def _full(self, memory: Memory) -> bool:
+        return memory.room is not None and memory.length >= memory.room
 
     def _threads(self, rows: int) -> int:
         """Threads for one token of each row: of small products, waiting for others is most."""
@@ -202,10 +209,10 @@ class _Reader:
 
     def _read(self, tokens: Tensor) -> None:
         if not self.sampler.cached:
-            self.logits = self.network(tokens)[:, -1].float()
+            self.logits = self.network(tokens)[:, -1]
             return
         self.memory = self.network.remember(len(tokens), self.room)
-        self.logits = self.network(tokens, self.memory)[:, -1].float()
+        self.logits = self.network(tokens, self.memory)[:, -1]
 
 
 class _Draws:
@@ -225,16 +232,18 @@ class _Draws:
         return float(self._drawn[inside])
 
 
-def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Array:
-    """A token of each row (rows, V), where its uniform number falls among the probabilities."""
-    if sampling.temperature == 0:
+def _chosen(logits: Tensor, trusted: float, sampling: Sampling, uniforms: Sequence[float]) -> Array:
+    """A token of each row (rows, V), where its uniform number falls among the probabilities.
+
+    These are softmax(logits / (trusted · temperature)).
+    """
+    if sampling.temperature < COLDEST:
         likeliest: Array = logits.argmax(dim=1).cpu().numpy()
         return likeliest
-    # Less the largest first: at a temperature next to 0 the quotients would have no end.
-    cooled = (logits - logits.max(dim=1, keepdim=True).values) / sampling.temperature
-    probs = cooled.softmax(dim=1)
+    probs = (logits / (trusted * sampling.temperature)).softmax(dim=1)
     if not sampling.top_k and sampling.top_p == 1:
-        return _drawn(probs, uniforms)[:, 0].cpu().numpy()
+        plain: Array = _drawn(probs, uniforms)[:, 0].cpu().numpy()
+        return plain
     ranked, tokens = probs.sort(dim=1, descending=True)
     if sampling.top_k:
         ranked[:, sampling.top_k :] = 0.0
@@ -246,9 +255,11 @@ def _chosen(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> Ar
 
 
 def _drawn(shares: Tensor, uniforms: Sequence[float]) -> Tensor:
-    """Where the uniform number of each row (rows, n) falls, (rows, 1); never at an empty place."""
-    sums = shares.cumsum(dim=1)
-    below = torch.tensor(uniforms, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
-    # Rounding may take the very last draw beyond what is there: it is the first place of that sum.
-    most = torch.searchsorted(sums, sums[:, -1:].contiguous())
-    return torch.minimum(torch.searchsorted(sums, below, right=True), most)
+    """Where the uniform number of each row (rows, n) falls, (rows, 1).
+
+    In float64, where only one draw in 10^16 could be rounded up to the sum of all.
+    """
+    sums = shares.cumsum(dim=1, dtype=torch.float64)
+    drawn = torch.tensor(uniforms, dtype=torch.float64, device=sums.device)[:, None]
+    places = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)
+    return places.clamp_(max=sums.shape[1] - 1)
