@@ -7,10 +7,10 @@
 
 `characters`: the last tenth of the text is the test; a plain GPT in nanoGPT's setting for a
 processor (field/nanogpt_text.py) is trained first, then Fathom once for each budget; told are
-seconds of training and the loss on all of the test text in nats a character. `loop` trains
-on all nine tenths for so many seconds, as the peer does. `writing` times the samplers of networks. `code` completes the names that stand behind `import`
-and `def` in held-out files, beside the n-gram model. Results are added to
-benchmarks/results/language.jsonl.
+seconds of training and the loss on all of the test text in nats a character. `loop` trains on all
+nine tenths for so many seconds, as the peer does. `writing` times the samplers of networks of some
+sizes. `code` completes the names that stand behind `import` and `def` in held-out files, beside the
+n-gram model. Results are added to benchmarks/results/language.jsonl.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from fathom.core.progress import Silent
 from fathom.data.corpus.tokenizing import Tokenizer, train_tokenizer
 from fathom.deployment.language.bundle import LanguageBundle
 from fathom.evidence.intervals import paired_shares, wilson
+from fathom.inference.language import LoadedLanguage
 from fathom.inference.sampler import Sampler, Sampling
 from fathom.networks.language import GptSpec
 from fathom.planning.environment import cores, has_fast_bfloat16
@@ -115,7 +116,7 @@ def of_run(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def writing(data: Path) -> None:
-    """Seconds to write TOKENS tokens with the cache, without it, and many texts at once, by size."""
+    """Seconds to write TOKENS tokens with the cache, without it, and many texts at once."""
     for depth, width in SIZES:
         with scratch() as folder:
             run = fit_with_fathom(
@@ -125,13 +126,7 @@ def writing(data: Path) -> None:
                 out=folder,
             )  # fmt: skip
             model = load(run["run"]).language.network.model
-        cached, plain = Sampler(model), Sampler(model, cached=False)
-        written = len(cached.sample("\n", _exactly(0)).tokens)
-        timed = {
-            "cached": _median_seconds(lambda: cached.sample("\n", _exactly(0))),
-            "without": _median_seconds(lambda: plain.sample("\n", _exactly(0))),
-            "batch_of_16": _median_seconds(lambda: cached.sample_several(["\n"] * 16, _exactly(0))),
-        }
+        written, timed = _timed_writing(model)
         keep(
             FILE,
             THIS,
@@ -143,6 +138,18 @@ def writing(data: Path) -> None:
             times_faster_than_without=round(timed["without"] / timed["cached"], 2),
             batch_times_faster_per_text=round(16 * timed["cached"] / timed["batch_of_16"], 2),
         )
+
+
+def _timed_writing(model: LoadedLanguage) -> tuple[int, dict[str, float]]:
+    """How many tokens are written, and how long each way takes."""
+    cached, plain = Sampler(model), Sampler(model, cached=False)
+    how = Sampling(max_tokens=TOKENS, temperature=1.0)
+    written = len(cached.sample("\n", how).tokens)
+    return written, {
+        "cached": _median_seconds(lambda: cached.sample("\n", how)),
+        "without": _median_seconds(lambda: plain.sample("\n", how)),
+        "batch_of_16": _median_seconds(lambda: cached.sample_several(["\n"] * 16, how)),
+    }
 
 
 def loop(data: Path, budgets: list[int]) -> None:
@@ -201,10 +208,6 @@ def _fit_of(train: Documents, vocabulary: int, steps: int) -> LanguageFit:
         ),
         seed=0,
     )
-
-
-def _exactly(seed: int) -> Sampling:
-    return Sampling(max_tokens=TOKENS, temperature=1.0, seed=seed)
 
 
 def _median_seconds(write: Callable[[], Any]) -> float:
