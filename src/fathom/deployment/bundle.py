@@ -191,7 +191,7 @@ def writes(folder: Path) -> bool:
     """Whether a bundle is that of a network of language, by its own word."""
     try:
         content = msgspec.json.decode((folder / MANIFEST).read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("task") == "language"
 
