@@ -17,11 +17,14 @@ from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_json, read_lines, write_json
 from fathom.core.memory import peak_memory
 from fathom.core.prediction import Array
-from fathom.core.progress import Timed
+from fathom.core.progress import Progress, Timed
 from fathom.core.record import Evidence, Record
-from fathom.evidence import Subject, gather
-from fathom.job import Job
+from fathom.core.registry import Registry
+from fathom.evidence import EVIDENCE, Measure, Subject, gather
+from fathom.evidence.measure import AnySubject
+from fathom.job import Job, Work
 from fathom.networks import PretrainedSpec
+from fathom.planning.language.plan import LanguagePlan
 from fathom.planning.plan import InferencePlan, Plan, to_yaml
 from fathom.planning.prepare import SPLIT_NAMES, Prepared
 from fathom.planning.rivals import Rivals
@@ -40,6 +43,24 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
     progress.stage("measuring the evidence")
     job = outcome.job
     subject = _subject(outcome, shipped, progress.seconds)
+    seconds = seconds_for_evidence(outcome.plan, job.budget)
+    gathered = gather_in(job, subject, seconds, progress)
+    found = (*outcome.prepared.records, *gathered, *_search_records(job))
+    records = tuple(finite(r) for r in found)
+    story = _story(outcome, shipped, progress.seconds)
+    write_json(job.folder / folders.EVIDENCE, Evidence(records))
+    write_json(job.folder / folders.STORY, story)
+    return Run(job.folder, records, story)
+
+
+def gather_in(
+    job: Work,
+    subject: AnySubject,
+    seconds: float,
+    progress: Progress,
+    kinds: Registry[Measure] = EVIDENCE,
+) -> list[Record]:
+    """All of some kinds of evidence within so many seconds; faults of ours stand in a file."""
     faults: list[str] = []
 
     def keep_fault(name: str, traceback_text: str) -> None:
@@ -47,16 +68,10 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
         with (job.folder / folders.FAULT).open("a", encoding="utf-8") as file:
             file.write(f"Evidence {name}\n{traceback_text}\n")
 
-    budget = Budget(_seconds_for_evidence(outcome), clock=job.budget.clock)
-    gathered = gather(subject, budget, progress, keep_fault)
-    found = (*outcome.prepared.records, *gathered, *_search_records(job))
-    records = tuple(finite(r) for r in found)
+    gathered = gather(subject, Budget(seconds, clock=job.budget.clock), progress, keep_fault, kinds)
     for name in faults:
         progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
-    story = _story(outcome, shipped, progress.seconds)
-    write_json(job.folder / folders.EVIDENCE, Evidence(records))
-    write_json(job.folder / folders.STORY, story)
-    return Run(job.folder, records, story)
+    return gathered
 
 
 def _search_records(job: Job) -> list[Record]:
@@ -75,13 +90,12 @@ def finite(record: Record) -> Record:
     return replace(record, value=value, interval=interval)
 
 
-def _seconds_for_evidence(outcome: Outcome) -> float:
+def seconds_for_evidence(plan: Plan | LanguagePlan, budget: Budget) -> float:
     """What the plan set aside; a run that had time to spare may use what is left of the whole."""
-    job, plan = outcome.job, outcome.plan
     planned = plan.seconds["evidence"]
     if plan.budget_seconds is None:
         return max(planned, 60.0)
-    left = job.budget.remaining - plan.seconds["report"]
+    left = budget.remaining - plan.seconds["report"]
     return float(np.clip(left, planned, 3 * planned))
 
 

@@ -108,11 +108,7 @@ def open_job(
         )
     root = folders.make_root(out)
     request = replace(request, name=folders.safe_name(name or _default_name(source)))
-    asked = (
-        language_asked(request, plan_file)
-        if isinstance(request, LanguageRequest)
-        else asked_of(request, plan_file)
-    )
+    asked = _words_of(request, plan_file)
     found = _interrupted(root, request.name, asked) if resume else None
     planned = found is not None and (found / folders.PLAN).exists()
     storage = request.tune_storage if isinstance(request, Request) else None
@@ -136,6 +132,12 @@ def open_job(
     if isinstance(request, LanguageRequest):
         return LanguageJob(request=replace(request, folder=folder), **work)
     return Job(request=replace(request, folder=folder), **work)
+
+
+def _words_of(request: Request | LanguageRequest, plan_file: Path | None) -> Asked:
+    if isinstance(request, LanguageRequest):
+        return language_asked(request, plan_file)
+    return asked_of(request, plan_file)
 
 
 def _refuse_text(source: object) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import shlex
 from datetime import UTC, datetime
 
-import numpy as np
-
 from fathom import __version__, folders
 from fathom.baselines.language import Compressed, Compressor, joined
-from fathom.core.budget import Budget
 from fathom.core.files import append_line, read_lines, write_json
 from fathom.core.memory import peak_memory
 from fathom.core.progress import Timed
 from fathom.core.record import Evidence
-from fathom.evidence import gather
 from fathom.evidence.language import LANGUAGE_EVIDENCE
 from fathom.evidence.language.subject import LanguageSubject
-from fathom.findings import MOST_WARNINGS, events, finite, repeat_command
+from fathom.findings import (
+    MOST_WARNINGS,
+    events,
+    finite,
+    gather_in,
+    repeat_command,
+    seconds_for_evidence,
+)
 from fathom.language.shipping import Outcome, Shipped
 from fathom.planning.language.plan import to_yaml
 from fathom.planning.prepare import SPLIT_NAMES
@@ -31,34 +34,14 @@ def measure(outcome: Outcome, shipped: Shipped, progress: Timed) -> Run:
     """Gather all evidence, write evidence.json and story.json, and return the finished run."""
     progress.stage("measuring the evidence")
     job = outcome.job
-    seconds = _seconds_for_evidence(outcome)
+    seconds = seconds_for_evidence(outcome.plan, job.budget)
     subject = _subject(outcome, shipped, progress.seconds, seconds)
-    faults: list[str] = []
-
-    def keep_fault(name: str, traceback_text: str) -> None:
-        faults.append(name)
-        with (job.folder / folders.FAULT).open("a", encoding="utf-8") as file:
-            file.write(f"Evidence {name}\n{traceback_text}\n")
-
-    budget = Budget(seconds, clock=job.budget.clock)
-    gathered = gather(subject, budget, progress, keep_fault, LANGUAGE_EVIDENCE)
+    gathered = gather_in(job, subject, seconds, progress, LANGUAGE_EVIDENCE)
     records = tuple(finite(r) for r in (*outcome.prepared.records, *gathered))
-    for name in faults:
-        progress.say(f"Measuring {name} failed; the details are in {job.folder / folders.FAULT}.")
     story = _story(outcome, shipped, progress.seconds)
     write_json(job.folder / folders.EVIDENCE, Evidence(records))
     write_json(job.folder / folders.STORY, story)
     return Run(job.folder, records, story)
-
-
-def _seconds_for_evidence(outcome: Outcome) -> float:
-    """What the plan set aside; a run that had time to spare may use what is left of the whole."""
-    job, plan = outcome.job, outcome.plan
-    planned = plan.seconds["evidence"]
-    if plan.budget_seconds is None:
-        return max(planned, 60.0)
-    left = job.budget.remaining - plan.seconds["report"]
-    return float(np.clip(left, planned, 3 * planned))
 
 
 def _subject(

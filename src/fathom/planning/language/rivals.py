@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
-
-import numpy as np
 
 from fathom.baselines.language import Choice, KneserNey, best_order
 from fathom.core.budget import Budget
@@ -19,10 +16,9 @@ NGRAM_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Rivals:
-    """The fitted n-gram model, its bits per byte on validation, and why it is of its order."""
+    """The fitted n-gram model, and why it is of its order."""
 
     ngrams: KneserNey
-    bits_per_byte: float
     why: str = ""
 
     @property
@@ -50,8 +46,7 @@ def fit_ngrams(
         choice = best_order(train, validation, vocabulary=size, budget=share, progress=progress)
         model, why = choice.model, _why(choice)
     progress.advance(1, 1, f"n-grams of order {model.order}")
-    nats = float(np.sum(model.nats(validation), dtype=np.float64))
-    return Rivals(model, nats / log(2) / max(int(validation.sizes.sum()), 1), why)
+    return Rivals(model, why)
 
 
 def _why(choice: Choice) -> str:
