@@ -6,15 +6,15 @@ bundle declares is believed before it is checked, and nothing large is made on i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fathom.core.errors import ArtefactError, FathomError
@@ -60,6 +60,9 @@ UNFIT = (
     *(FathomError, KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError),
     *(ArithmeticError, AssertionError, MemoryError),
 )
+
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def check_schema(schema: Schema, path: Path) -> None:
@@ -123,23 +126,39 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def restore_network(
     spec: NetworkSpec, schema: Schema, tensors: Mapping[str, Tensor], path: Path
 ) -> Network:
-    """The network with the weights that were read from `path`.
+    """The network with the weights that were read from `path`; see `built` for what it raises.
 
-    Raises ArtefactError where a network of this spec would be larger than its weights, and where a
-    tensor is missing, unknown, of another shape or type, or not finite.
+    Also raised is ArtefactError where a tensor is missing, unknown, of another form, or not finite.
+    """
+
+    def make() -> Network:
+        return build(spec, input_spec(schema), output_spec(schema), seed=0)
+
+    network = built(make, spec, tensors, path)
+    check_tensors(network.state_dict(), tensors, path)
+    network.load_state_dict(tensors, strict=True)
+    return network
+
+
+def built(
+    make: Callable[[], N],
+    spec: NetworkSpec | LanguageSpec,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+) -> N:
+    """The network that `make` builds of a spec, with fresh weights.
+
+    Raises ArtefactError where it cannot be built, or would be larger than the weights from `path`.
     """
     most = sum(tensor.numel() for tensor in tensors.values())
     check_sizes(spec, most, path)
     try:
         with Bounded(FILLS * most + SPARE):
-            network = build(spec, input_spec(schema), output_spec(schema), seed=0)
+            return make()
     except UNFIT as error:
         raise ArtefactError(
             f"The network of {path} cannot be built: {str(error).rstrip('.')}; {WAY_OUT}."
         ) from None
-    check_tensors(network.state_dict(), tensors, path)
-    network.load_state_dict(tensors, strict=True)
-    return network
 
 
 def check_sizes(spec: NetworkSpec | LanguageSpec, most: int, path: Path) -> None:

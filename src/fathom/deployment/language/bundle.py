@@ -44,11 +44,8 @@ from fathom.deployment.manifest import (
     read_file,
 )
 from fathom.deployment.verify import (
-    FILLS,
-    SPARE,
     UNFIT,
-    Bounded,
-    check_sizes,
+    built,
     check_tensors,
 )
 from fathom.inference.language import LanguagePredictor, LoadedLanguage
@@ -227,15 +224,7 @@ def restore_language(
     Raises ArtefactError where a network of this spec would be larger than its weights, and where a
     tensor is missing, unknown, of another shape or type, or not finite.
     """
-    most = sum(tensor.numel() for tensor in tensors.values())
-    check_sizes(spec, most, path)
-    try:
-        with Bounded(FILLS * most + SPARE):
-            network = build(spec, vocabulary, seed=0)
-    except UNFIT as error:
-        raise ArtefactError(
-            f"The network of {path} cannot be built: {str(error).rstrip('.')}; {WAY_OUT}."
-        ) from None
+    network = built(lambda: build(spec, vocabulary, seed=0), spec, tensors, path)
     check_tensors(own_weights(network), tensors, path)
     network.load_state_dict(dict(tensors), strict=False)  # tied ones come with the first of them
     return network
