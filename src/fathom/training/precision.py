@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom.core.batch import Batch
+from fathom.core.memory import reuse_memory
 from fathom.training.settings import TrainingSpec
 
 
@@ -17,6 +18,8 @@ def autocast(spec: TrainingSpec, device: str) -> torch.autocast:
 
 def prepare(network: nn.Module, spec: TrainingSpec, device: str) -> None:
     """Bring a network, in place, to the device and into the memory format of the spec."""
+    if torch.device(device).type == "cpu":
+        reuse_memory()
     network.to(device)
     if spec.channels_last:
         # nn.Module.to moves the 4-D weights alone, but its annotation knows no such call.

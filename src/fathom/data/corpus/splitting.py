@@ -22,9 +22,12 @@ from fathom.data.corpus.survey import Survey
 
 __all__ = ["PARTS", "CorpusSplits", "Cut", "Straddlers", "split_documents", "whole"]
 
-SHARES = {"validation": 0.04, "calibration": 0.03, "test": 0.05}
-SMALL = 200_000  # bytes of text below which a larger share is needed to measure anything
-SMALL_SHARES = {"validation": 0.08, "calibration": 0.06, "test": 0.10}
+# Validation chooses among a few and calibration sets one temperature: little text suffices for both.
+SHARES = {"validation": 0.02, "calibration": 0.015, "test": 0.05}
+LEAST = {"validation": 16_000, "calibration": 12_000, "test": 20_000}
+"""Bytes below which nothing can be measured: of a short text its share is larger …"""
+MOST_SHARES = {"validation": 0.08, "calibration": 0.06, "test": 0.10}
+"""… but no larger than this."""
 CAPS = {"validation": 2_000_000, "calibration": 1_000_000, "test": 4_000_000}
 """More bytes than these hardly narrow an interval, and are better spent on training."""
 FEW = 20  # documents below which shares cannot be made of whole ones
@@ -75,9 +78,13 @@ def split_documents(
 
 def _targets(size: int, *, given: bool) -> Targets:
     """Bytes of each part that is to be cut off, the largest first."""
-    shares = SMALL_SHARES if size < SMALL else SHARES
     names = ("validation", "calibration") if given else ("test", "validation", "calibration")
-    return {name: min(CAPS[name], round(shares[name] * size)) for name in names}
+    return {name: _target(name, size) for name in names}
+
+
+def _target(name: str, size: int) -> int:
+    least = min(LEAST[name], MOST_SHARES[name] * size)
+    return min(CAPS[name], round(max(SHARES[name] * size, least)))
 
 
 def _barred(survey: Survey, units: Units, known: Array | None) -> Array:

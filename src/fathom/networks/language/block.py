@@ -15,45 +15,48 @@ from fathom.networks.language.rotary import turned
 class Norm(nn.Module):
     """RMS or layer normalization, without weights unless the spec wants them."""
 
+    epsilon: Tensor
+
     def __init__(self, spec: GptSpec) -> None:
         super().__init__()
         self.layer = spec.normalization == "layer"
-        self.shape, self.epsilon = (spec.width,), spec.epsilon
+        self.shape, self.least = (spec.width,), spec.epsilon
         self.weight = nn.Parameter(torch.ones(self.shape)) if spec.norm_scale else None
         moved = self.layer and spec.norm_scale and "norm" in BIASED[spec.bias]
         self.bias = nn.Parameter(torch.zeros(self.shape)) if moved else None
+        self.register_buffer("epsilon", torch.tensor(spec.epsilon), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape and type."""
         weight = None if self.weight is None else self.weight.to(x.dtype)
         if self.layer:
             bias = None if self.bias is None else self.bias.to(x.dtype)
-            return F.layer_norm(x, self.shape, weight, bias, self.epsilon)
+            return F.layer_norm(x, self.shape, weight, bias, self.least)
         normed = rms_normed(x, self.epsilon)
         return normed if weight is None else normed * weight
 
 
-def rms_normed(x: Tensor, epsilon: float) -> Tensor:
-    """The last axis brought to a mean square of one; `epsilon` is added to it before.
+def rms_normed(x: Tensor, epsilon: Tensor) -> Tensor:
+    """The last axis brought to a mean square of one; `epsilon` () float32 is added to it before.
 
     On a processor F.rms_norm is a dozen passes, forwards and back. Of a single token what counts is
-    how many operations are called, of many how often their numbers are gone through.
+    how many operations are called, of many how often their numbers are gone through; a number that
+    is no tensor yet would be made one in each call.
     """
-    if x.shape[1] == 1:
-        square = (x.float() * x).mean(dim=-1, keepdim=True)
-    else:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        square = length.square() / x.shape[-1]
-    return x * torch.rsqrt(square + epsilon).to(x.dtype)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    square = torch.addcmul(epsilon, length, length, value=1 / x.shape[-1])
+    return x * square.rsqrt().to(x.dtype)
 
 
 class SelfAttention(nn.Module):
     """Every token gathers what it needs from those before it: (B, T, width) to the same shape."""
 
+    epsilon: Tensor
+
     def __init__(self, spec: GptSpec, layer: int) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = spec.num_heads, spec.kv_heads, spec.per_head
-        self.layer, self.qk_norm, self.epsilon = layer, spec.qk_norm, spec.epsilon
+        self.layer, self.qk_norm = layer, spec.qk_norm
         biased, inner = BIASED[spec.bias], spec.num_heads * spec.per_head
         # Matrices of their own, because Muon orthogonalises each by itself.
         self.query = nn.Linear(spec.width, inner, bias="qkv" in biased)
@@ -62,6 +65,7 @@ class SelfAttention(nn.Module):
         self.attend = CausalAttend()
         self.out = nn.Linear(inner, spec.width, bias="out" in biased)
         self.packed = Packed([self.query, self.key, self.value])
+        self.register_buffer("epsilon", torch.tensor(spec.epsilon), persistent=False)
 
     def forward(self, x: Tensor, place: Place) -> Tensor:
         """What is added to each token; x is normalised."""

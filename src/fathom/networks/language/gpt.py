@@ -26,6 +26,7 @@ from fathom.networks.language.family import (
 from fathom.networks.language.gpt_spec import GptSpec, per_token, size
 from fathom.networks.language.packed import MOST_WEIGHTS, Packed
 from fathom.networks.language.rotary import angles, turns
+from fathom.networks.language.softcap import softcapped
 
 
 class Gpt(LanguageNetwork):
@@ -66,9 +67,7 @@ class Gpt(LanguageNetwork):
             x = block(x, place)
         if memory is not None:
             memory.length += tokens.shape[1]
-        logits: Tensor = self.head(self.norm(x)).float()
-        cap = self.spec.softcap
-        return cap * torch.tanh(logits / cap) if cap else logits
+        return softcapped(self.head(self.norm(x)), self.spec.softcap)
 
     def remember(self, rows: int, room: int) -> Heads:
         """Keys and values of no token yet; there is never room for more than `context` of them."""

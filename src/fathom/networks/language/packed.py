@@ -41,4 +41,4 @@ class Packed:
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """What each layer says of x (B, 1, d); they have all a bias, or none."""
         assert self._weight is not None
-        return torch.split(F.linear(x, self._weight, self._bias), self.sizes, dim=-1)
+        return F.linear(x, self._weight, self._bias).split_with_sizes(self.sizes, dim=-1)

@@ -114,7 +114,7 @@ def _work(spec: LanguageSpec, vocabulary: int, operations: float, text_tokens: i
 
 # Tokens of context by how many are read: what stands far back helps little at first.
 CONTEXTS = {
-    "cpu": ((10_000_000.0, 128), (float("inf"), 256)),
+    "cpu": ((5_000_000.0, 128), (float("inf"), 256)),
     "cuda": ((200_000_000.0, 512), (float("inf"), 1024)),
 }
 LEAST_CONTEXT, WINDOWS = 16, 8
