@@ -22,7 +22,7 @@ from fathom.data.corpus.survey import Survey
 
 __all__ = ["PARTS", "CorpusSplits", "Cut", "Straddlers", "split_documents", "whole"]
 
-# Validation chooses among a few and calibration sets one temperature: little text suffices for both.
+# Validation chooses among a few, calibration sets one temperature: little text suffices for both.
 SHARES = {"validation": 0.02, "calibration": 0.015, "test": 0.05}
 LEAST = {"validation": 16_000, "calibration": 12_000, "test": 20_000}
 """Bytes below which nothing can be measured: of a short text its share is larger …"""

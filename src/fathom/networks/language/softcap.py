@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def softcapped(logits: Tensor, cap: float) -> Tensor:
-    """cap · tanh(logits / cap) float32, of the same shape; a cap of 0 is none."""
+    """Logits as cap · tanh(logits / cap), float32, of the same shape; a cap of 0 is none."""
     if not cap:
         return logits.float()
     capped: Tensor = _Softcap.apply(logits, cap)
