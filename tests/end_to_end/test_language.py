@@ -171,7 +171,7 @@ def test_what_a_network_has_learned_from_is_not_held_out_when_it_goes_on(tmp_pat
         assert len(held) > 3
         assert not {_hash_of(text) for text in held} & learned
     only_known = [text for text in texts if _hash_of(text) in learned]
-    with pytest.raises(DataError, match="nothing is left to test"):
+    with pytest.raises(DataError, match="nothing is left to measure"):
         fathom.fit(only_known, task="language", begin=first, steps=2, out=tmp_path)
 
 

@@ -12,7 +12,7 @@ from fathom.core.errors import DataError
 from fathom.data.corpus import survey as surveying
 from fathom.data.corpus.reading import open_corpus
 from fathom.data.corpus.sketch import NEAR, RUN, Sketcher, near_pairs
-from fathom.data.corpus.splits import MOST_WINDOW
+from fathom.data.corpus.splits import MOST_WINDOW, UNUSED
 from fathom.data.corpus.splitting import CAPS, PARTS, SHARES, split_documents
 from fathom.data.corpus.stretches import good_place, stretches
 from fathom.data.corpus.survey import Survey, survey
@@ -82,7 +82,7 @@ def test_what_is_known_is_never_held_out_nor_what_is_alike(seed):
 
 def test_nothing_left_to_test_on_is_told():
     sizes, known = np.full(60, 1_000), np.arange(60, dtype=np.uint64)
-    with pytest.raises(DataError, match="--test"):
+    with pytest.raises(DataError, match="Add other text"):
         split_documents(survey_of(sizes), known=known)
 
 
@@ -179,13 +179,13 @@ def test_few_documents_are_cut_in_order(sizes, seed, given_test):
     found = written(corpus, splits)
     names = [name for name in PARTS if not (given_test and name == "test")]
     for i, text in enumerate(texts, 1):
-        called = [
-            stretch
+        called = {
+            int((where.split("from byte ")[1:] or ["0"])[0].replace(",", "")): stretch
             for name in names
             for where, stretch in found[name].items()
             if where.split(",")[0] == f"document {i}"
-        ]
-        assert "".join(called) == text + "\n"
+        }
+        assert "".join(called[at] for at in sorted(called)) == text + "\n"
     for name in names:
         told = splits.bytes[name]
         assert abs(sum(map(len, found[name].values())) - told) <= MOST_WINDOW * len(texts)
@@ -414,3 +414,60 @@ def test_survey_counts_bytes_and_tells_texts_apart():
     }
     assert len(digests) == 4
     assert found.digest == survey(open_corpus(texts), near=False).digest
+
+
+# Beside a test that was given
+
+
+def test_beside_a_given_test_the_middle_is_held_out_and_the_end_trains():
+    book = "\n".join(story(i, 300) for i in range(60))
+    corpus, test = open_corpus([book]), survey(open_corpus([story(99, 600)]))
+    splits = split_documents(survey(corpus), given_test=test)
+    found = written(corpus, splits)
+    assert [len(found[name]) for name in PARTS] == [2, 1, 1, 0]
+    first, last = found["train"].values()
+    middle = [next(iter(found[name].values())) for name in ("validation", "calibration")]
+    assert "".join([first, *middle, last]) == book
+    assert len(first) == pytest.approx(len(last), rel=0.1)
+    assert "train again" in splits.how
+    assert sum(splits.thinned(40_000, 0).bytes.values()) < sum(splits.bytes.values())
+    assert splits.thinned(40_000, 0).bytes["train"] == pytest.approx(40_000, rel=0.01)
+
+
+def test_what_was_learned_but_for_its_middle_is_held_out_there_or_not_at_all():
+    books = ["\n".join(story(100 * k + i, 300) for i in range(30)) for k in range(3)]
+    test = survey(open_corpus([story(999, 600)]))
+    before = survey(open_corpus(books[:2]))
+    learned = split_documents(before, given_test=test).learned(before.hashes)
+    assert len(learned) == 2
+    found = survey(open_corpus(books))
+    again = split_documents(found, given_test=test, known=learned)
+    first = split_documents(before, given_test=test)
+    for i in (0, 1):  # where they were held out before, within a word of the corpus's new size
+        assert again.cuts[i][-1].part == PARTS.index("train")
+        assert abs(again.cuts[i][0].at - first.cuts[i][0].at) < 0.2 * found.sizes[i]
+    assert again.cuts[2][-1].part == PARTS.index("calibration")  # of a new book the end
+    without = split_documents(found, known=learned)
+    assert set(without.cuts) == {2}
+    assert "that were learned from before train whole" in without.how
+    with pytest.raises(DataError, match="nothing is left to measure"):
+        split_documents(before, known=learned)
+
+
+def test_what_is_cut_at_its_end_is_never_drawn_whole():
+    found = survey_of([3_000] * 200 + [10_000_000])
+    learned = split_documents(found).learned(found.hashes)
+    assert found.hashes[200] not in learned
+    held = set(range(200)) - set(learned.tolist())
+    for seed in range(5):
+        larger = survey_of([3_000] * 200 + [10_000_000] + [9_000_000] * 30)
+        again = split_documents(larger, seed, known=learned)
+        assert again.part[200] == 0
+        assert set(np.flatnonzero(again.part[:200])) <= held
+
+
+def test_a_piece_of_a_document_is_all_that_is_used_of_it():
+    kept = split_documents(survey_of(np.full(300, 1_000))).thinned(500, 0)
+    (piece,) = kept.cuts
+    assert kept.cuts[piece][-1].part == UNUSED
+    assert piece in kept.learned(np.arange(300, dtype=np.uint64))

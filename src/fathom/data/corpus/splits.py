@@ -15,7 +15,9 @@ from fathom.core.randomness import numpy_generator
 from fathom.data.raw import Problem
 
 PARTS = ("train", "validation", "calibration", "test")
-UNUSED = -1
+TRAIN, UNUSED = 0, -1
+UNMARKED, MIDDLE, END = np.array([0, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
+"""What hashes of documents are marked with that were learned but for their middle, or their end."""
 MOST_WINDOW = 8_192  # bytes behind a cut in which the end of a paragraph or line is looked for
 
 
@@ -108,15 +110,21 @@ class CorpusSplits:
             found["test"] = len(self.given)
         return found
 
-    @property
-    def learned(self) -> Array:
-        """Which documents something is learned or chosen from as a whole, (D,) bool.
+    def learned(self, hashes: Array) -> Array:
+        """Hashes (k,) uint64, of all (D,), of documents that something is learned or chosen from.
 
-        Of those that are cut the end is not; where it begins follows from the document itself.
+        Those of documents learned but for stretches in their middle, or at their end, are marked.
         """
-        found = (self.part != UNUSED) & (self.part != PARTS.index("test"))
-        found[list(self.cuts)] = False
-        return np.asarray(found)
+        whole = (self.part != UNUSED) & (self.part != PARTS.index("test"))
+        middle, end = np.zeros_like(whole), np.zeros_like(whole)
+        for i, own in self.cuts.items():
+            held = [cut.part not in {TRAIN, UNUSED} for cut in own]
+            whole[i] &= not any(held)
+            middle[i] = any(held) and TRAIN in {cut.part for cut in own[held.index(True) :]}
+            end[i] = any(held) and not middle[i]
+        marks = ((whole, UNMARKED), (middle, MIDDLE), (end, END))
+        found: Array = np.concatenate([hashes[which] ^ mark for which, mark in marks])
+        return found
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -150,17 +158,14 @@ class CorpusSplits:
         """The same with about `train_bytes` bytes of training text.
 
         For a corpus larger than what can be learned from in the time. Whole documents are drawn at
-        random; of each document that is cut, the end of its training stretch is left out.
+        random; of each document that is cut, the end of its training stretches is left out.
         """
         before = self.bytes["train"]
         if before <= train_bytes:
             return self
-        ratio, train = train_bytes / before, PARTS.index("train")
-        cuts = dict(self.cuts)
-        for i, own in self.cuts.items():
-            if self.part[i] == train:
-                cuts[i] = (Cut(round(ratio * own[0].at), UNUSED), *own)
-        documents = np.flatnonzero(self.part == train)
+        ratio = train_bytes / before
+        cuts = {i: self._shortened(i, ratio) for i in self.cuts}
+        documents = np.flatnonzero(self.part == TRAIN)
         documents = documents[~np.isin(documents, list(cuts))]
         order = numpy_generator(seed, "thinned corpus").permutation(documents)
         used = np.cumsum(self.sizes[order]) <= ratio * self.sizes[order].sum()
@@ -172,6 +177,17 @@ class CorpusSplits:
         share = f"{prefixed(train_bytes, 'B')} of {prefixed(before, 'B')}"
         how = f"{self.how.removesuffix('.')}; {share} of training text used."
         return replace(self, part=part, cuts=cuts, how=how)
+
+    def _shortened(self, position: int, ratio: float) -> tuple[Cut, ...]:
+        """The cuts of a document where only so much of each training stretch is used."""
+        own, at, found = self.cuts[position], 0, []
+        spans = stretches_of(int(self.part[position]), int(self.sizes[position]), own)
+        for (part, span), behind in zip(spans, (*own, None), strict=True):
+            if part == TRAIN:
+                found.append(Cut(at + round(ratio * span), UNUSED))
+            found += [behind] if behind is not None else []
+            at += span
+        return tuple(found)
 
 
 def stretches_of(part: int, size: int, cuts: tuple[Cut, ...]) -> list[tuple[int, int]]:

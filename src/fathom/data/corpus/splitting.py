@@ -2,13 +2,15 @@
 
 Whole documents where there are enough of them, copies and near duplicates on one side. A few
 documents, such as one book, and documents far larger than the others are cut by position instead:
-the beginning trains, what follows is held out, the end is the test. A split is a pure function of
-corpus and seed.
+the beginning trains, what follows is held out, the end is the test. Beside a test that was given
+the middle is held out: often the test is what comes next, of which the end of the text tells most.
+A split is a pure function of corpus, seed, and what a network that is gone on with has learned.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -17,7 +19,16 @@ from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.randomness import numpy_generator
 from fathom.data.corpus.alike import Units, find_straddlers, find_units
-from fathom.data.corpus.splits import PARTS, CorpusSplits, Cut, Straddlers, whole
+from fathom.data.corpus.splits import (
+    END,
+    MIDDLE,
+    PARTS,
+    UNMARKED,
+    CorpusSplits,
+    Cut,
+    Straddlers,
+    whole,
+)
 from fathom.data.corpus.survey import Survey
 
 __all__ = ["PARTS", "CorpusSplits", "Cut", "Straddlers", "split_documents", "whole"]
@@ -59,13 +70,11 @@ def split_documents(
     targets = _targets(survey.bytes, given=given_test is not None)
     units = find_units(survey)
     large = (units.counts == 1) & (units.sizes > LARGE * max(targets.values()))
+    parting = _Parting(targets, *_before(survey, units, known, given=given_test is not None))
     if (~large).sum() < FEW:
-        part, cuts, way = _by_position(survey, units, targets)
+        part, cuts, way = _by_position(survey, units, parting)
     else:
-        barred = _barred(survey, units, known)
-        part, cuts, way = _by_documents(
-            survey.sizes, units, large & ~barred, barred, targets=targets, seed=seed
-        )
+        part, cuts, way = _by_documents(survey.sizes, units, large, parting, seed)
     splits = CorpusSplits(part, survey.sizes, cuts, way, survey.digest, units.repeated)
     if given_test is not None:
         straddlers = find_straddlers(survey, given_test, part == PARTS.index("train"))
@@ -87,33 +96,58 @@ def _target(name: str, size: int) -> int:
     return min(CAPS[name], round(max(SHARES[name] * size, least)))
 
 
-def _barred(survey: Survey, units: Units, known: Array | None) -> Array:
-    """Which units hold a known document, (U,) bool. Raises DataError where all do."""
-    found = np.zeros(len(units.sizes), dtype=bool)
-    if known is None or not len(known):
-        return found
-    found[units.of[np.isin(survey.hashes, known)]] = True
-    if found.all():
+@dataclass(frozen=True)
+class _Parting:
+    """How units (U,) are parted: which train whole, which hold out their middle, not their end, and
+    of which nothing was learned before.
+    """
+
+    targets: Targets
+    barred: Array
+    middle: Array
+    unlearned: Array
+
+
+def _before(
+    survey: Survey, units: Units, known: Array | None, *, given: bool
+) -> tuple[Array, Array, Array]:
+    """Which units are barred, which hold their middle out, and which are unlearned.
+
+    Of what was learned but for its middle, that can be held out once more, beside a given test; of
+    other text of a network that is gone on with only the end is sure not to have been learned.
+    Raises DataError where all are barred.
+    """
+    known = np.empty(0, dtype=np.uint64) if known is None else known
+    learned, but_middle, but_end = (
+        np.isin(np.arange(len(units.sizes)), units.of[np.isin(survey.hashes ^ mark, known)])
+        for mark in (UNMARKED, MIDDLE, END)
+    )
+    barred = learned if given else learned | but_middle
+    if barred.all():
         raise DataError(
             f"The network that is gone on with has learned from every document of {survey.called}, "
-            "or one alike: nothing is left to test it on. Give other text with --test, or add some."
+            "or one alike: nothing is left to measure it on. Add other text."
         )
-    return found
+    fresh = np.full(len(barred), not len(known))
+    return barred, (fresh | but_middle) & ~barred & given, ~(learned | but_middle | but_end)
 
 
 def _by_documents(
-    sizes: Array, units: Units, large: Array, barred: Array, *, targets: Targets, seed: int
+    sizes: Array, units: Units, large: Array, parting: _Parting, seed: int
 ) -> tuple[Array, Cuts, str]:
     """Whole units at random, `large` (U,) ones cut by position; each kind gives its share.
 
-    `barred` (U,) ones train. Only the end of a document is held out where that is larger than the
-    part it was drawn for.
+    Only the end of a document is held out where that is larger than the part it was drawn for.
     """
     part, total = np.zeros(len(sizes), dtype=np.int8), int(sizes.sum())
-    cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in units.first[large]}
-    free = ~large & ~barred
+    large = large & ~parting.barred
+    cuts = {
+        int(units.first[u]): _cuts(int(units.sizes[u]), total, parting, unit=int(u))
+        for u in np.flatnonzero(large)
+    }
+    free = ~large & parting.unlearned
     share = int(units.sizes[~large].sum()) / total
-    for name, target in targets.items():
+    for name, target in parting.targets.items():
         code, wanted = PARTS.index(name), max(1, round(target * share))
         order = numpy_generator(seed, "corpus", name).permutation(np.flatnonzero(free))
         chosen = _filling(units, order, wanted)
@@ -123,11 +157,11 @@ def _by_documents(
         for i in units.first[chosen[single]]:
             cuts[int(i)] = (Cut(int(sizes[i]) - wanted, code),)
     way = "whole documents at random"
-    if barred.any():
+    if not parting.unlearned.all():
         way += ", but none that the network gone on with has learned from"
     if cuts:
         one = len(cuts) == 1
-        way += f", but of {len(cuts):,} large {'one' if one else 'ones'} only stretches at the end"
+        way += f", but of {len(cuts):,} large {'one' if one else 'ones'} only stretches"
     return part, cuts, way
 
 
@@ -150,37 +184,54 @@ def _filling(units: Units, order: Array, target: int) -> Array:
     return np.array(chosen or fallback, dtype=np.int64)
 
 
-def _by_position(survey: Survey, units: Units, targets: Targets) -> tuple[Array, Cuts, str]:
+def _by_position(survey: Survey, units: Units, parting: _Parting) -> tuple[Array, Cuts, str]:
     """Every document is cut: training first, then validation, calibration and test.
 
     Copies are cut alike. Documents that nearly equal others cannot be, and train whole if the rest
-    is at least half of the text; so do those that are short beside the others.
+    is at least half of the text; so do those that are short beside the others, and those that were
+    learned from before.
     """
-    sizes = survey.sizes
+    sizes, barred = survey.sizes, parting.barred[units.of]
     alike = (units.different > 1)[units.of]
     kept_whole = bool(alike.any()) and 2 * int(sizes[alike].sum()) <= survey.bytes
-    cuttable = ~alike if kept_whole else np.ones(len(sizes), dtype=bool)
-    cuttable &= 2 * sizes >= sizes[cuttable].mean()
+    cuttable = ~barred & ~alike if kept_whole else ~barred
+    cuttable &= 2 * sizes >= sizes[cuttable].sum() / max(1, cuttable.sum())
     total = int(sizes[cuttable].sum())
-    cuts = {int(i): _cuts(int(sizes[i]), total, targets) for i in np.flatnonzero(cuttable)}
+    cuts = {
+        int(i): _cuts(int(sizes[i]), total, parting, unit=int(units.of[i]))
+        for i in np.flatnonzero(cuttable)
+    }
     if len(sizes) == 1:
         what = "the document was"
     else:
         what = f"{len(cuts):,} of the {len(sizes):,} documents, too few to keep whole, were"
-    held = ", ".join(name for name in PARTS if name == "train" or name in targets)
-    way = f"{what} cut by position, at ends of paragraphs or lines: {held}"
+    middle = bool(parting.middle.any())
+    held = [name for name in PARTS if name == "train" or name in parting.targets]
+    way = f"{what} cut by position, at ends of paragraphs or lines: "
+    way += ", ".join([*held, "train again"] if middle else held)
     if alike.any():
         rest = "train whole" if kept_whole else "may straddle the parts"
         way += f"; {int(alike.sum()):,} that nearly equal others {rest}"
+    if barred.any():
+        way += f"; {int(barred.sum()):,} that were learned from before train whole"
     return np.zeros(len(sizes), dtype=np.int8), cuts, way
 
 
-def _cuts(size: int, total: int, targets: Targets) -> tuple[Cut, ...]:
+def _cuts(size: int, total: int, parting: _Parting, *, unit: int) -> tuple[Cut, ...]:
     """Where the held-out stretches of a document begin, which has its share of each."""
-    names = [name for name in PARTS if name in targets]
-    spans = [targets[name] * size // total for name in names]
-    starts = size - np.cumsum(spans[::-1])[::-1]
-    return tuple(Cut(int(at), PARTS.index(name)) for name, at in zip(names, starts, strict=True))
+    names = [name for name in PARTS if name in parting.targets]
+    spans = [parting.targets[name] * size // total for name in names]
+    first = size - sum(spans)
+    if not parting.middle[unit]:
+        codes = [PARTS.index(name) for name in names]
+        return tuple(map(Cut, _places(first, spans)[:-1], codes))
+    codes = [*(PARTS.index(name) for name in names), PARTS.index("train")]
+    return tuple(map(Cut, _places(first // 2, spans), codes))
+
+
+def _places(first: int, spans: list[int]) -> list[int]:
+    """Where stretches of these sizes begin, from `first` on, and where the last of them ends."""
+    return list(accumulate(spans, initial=first))
 
 
 def _demand_all(survey: Survey, splits: CorpusSplits, targets: Targets, *, known: bool) -> None:

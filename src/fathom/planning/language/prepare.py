@@ -72,7 +72,7 @@ class Prepared:
     @property
     def seen(self) -> Array:
         """Hashes of the documents that something is learned or chosen from, also by a beginning."""
-        hashes = self.survey.hashes[self.parted.learned]
+        hashes = self.parted.learned(self.survey.hashes)
         before = None if self.beginning is None else self.beginning.seen
         return np.unique(hashes if before is None else np.concatenate([hashes, before]))
 
