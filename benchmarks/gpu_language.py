@@ -55,6 +55,7 @@ def fit_of(options: Namespace, device: str) -> LanguageFit:
         width=options.width,
         num_heads=max(1, options.width // 64),
         context=options.context,
+        tied=True,
     )
     training = TrainingSpec(
         steps=1_000,

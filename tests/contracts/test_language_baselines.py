@@ -235,6 +235,14 @@ def test_the_order_is_chosen_on_validation():
         best_order(train, documents([]), vocabulary=VOCABULARY)
 
 
+def test_whether_it_could_have_become_better_is_kept():
+    choice = best_order(make(0), make(1), vocabulary=VOCABULARY, budget=Budget(1e-9))
+    choice.model.settled = choice.settled
+    again = KneserNey.from_state(*choice.model.state())
+    assert not again.settled
+    assert KneserNey.fit(make(0), vocabulary=VOCABULARY, order=2).settled
+
+
 def test_the_choice_of_an_order_keeps_to_its_budget(monkeypatch):
     train, validation = make(0), make(1)
     cut = best_order(train, validation, vocabulary=VOCABULARY, budget=Budget(1e-9))

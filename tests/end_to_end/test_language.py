@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -156,7 +157,7 @@ def test_what_a_network_has_learned_from_is_not_held_out_when_it_goes_on(tmp_pat
     first = fathom.fit(
         texts, task="language", steps=20, out=tmp_path, settings=settings, name="first"
     )
-    learned = set(first.language.seen.tolist())
+    learned = set(first.language.learned.hashes.tolist())
     assert len(learned) > 60
     more = [*texts, *language_corpora.tales(40, seed=4)]
     for seed in (1, 2):
@@ -164,7 +165,7 @@ def test_what_a_network_has_learned_from_is_not_held_out_when_it_goes_on(tmp_pat
             more, task="language", begin=first, steps=2, seed=seed, out=tmp_path,
             settings={"training.threads": 1, "data.near_duplicates": False},
         )  # fmt: skip
-        seen = set(second.language.seen.tolist())
+        seen = set(second.language.learned.hashes.tolist())
         assert learned <= seen  # what was learned from stays known through all runs
         assert "No document" in second["data.seen"].sentence
         held = _held_out(second, more)
@@ -275,6 +276,27 @@ def test_the_command(run, command, tmp_path):
     assert "--- 2 of 2 ---" in outcome.out
     outcome = command("sample", folder, "The", "--max-tokens", "9", "--stream")
     assert outcome.out.startswith("The")
+
+
+def test_a_prompt_that_is_no_text_is_one_sentence(run, command):
+    for how in ("--stream", "--no-stream"):
+        outcome = command("sample", str(run.folder), "caf\udce9", how)
+        assert outcome.code == 2
+        assert "UTF-8" in outcome.err
+        assert not outcome.out
+
+
+def test_xz_is_the_rival_where_it_needs_fewer_bits(tmp_path):
+    """Long stretches that come again in others: what xz is made for, and short n-grams are not."""
+    generator = np.random.default_rng(0)
+    blocks = ["".join(generator.choice(["a", "b"], 400)) for _ in range(60)]
+    texts = ["".join(blocks[i] for i in generator.permutation(60)[:5]) for _ in range(120)]
+    settings = SETTINGS | {"data.near_duplicates": False, "tokenizer": "char"}
+    del settings["vocabulary"]
+    run = fathom.fit(texts, task="language", steps=2, out=tmp_path, settings=settings)
+    assert run["baseline.xz.bits_per_byte"].value < run["baseline.kneser_ney.bits_per_byte"].value
+    assert run.story.best_baseline == "xz"
+    assert "xz" in run["gain.bits_per_byte"].sentence
 
 
 @pytest.mark.parametrize(

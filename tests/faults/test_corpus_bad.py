@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fathom.core.errors import ArtefactError, DataError, PlanError, StorageError
 from fathom.data.corpus import decoding, encode, json_lines, token_files
 from fathom.data.corpus.encode import encode_corpus, token_folder
+from fathom.data.corpus.facts import seen_before
 from fathom.data.corpus.reading import open_corpus
 from fathom.data.corpus.splitting import split_documents
 from fathom.data.corpus.survey import survey
@@ -112,6 +113,33 @@ def test_what_may_not_be_read(tmp_path):
     corpus = open_corpus(tmp_path)
     assert [d.name for d in corpus.documents()] == ["b.txt"]
     assert [p.reason for p in corpus.problems] == ["may not be read by you"]
+
+
+def test_json_lines_that_may_not_be_read_are_said(tmp_path, monkeypatch):
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(json.dumps({"text": "some text"}) + "\n")
+    find = json_lines.find_field
+
+    def refuse(path, asked):
+        if path.name == "a.jsonl":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return find(path, asked)
+
+    monkeypatch.setattr(json_lines, "find_field", refuse)
+    assert "a.jsonl may not be read by you" in reason(tmp_path / "a.jsonl")
+    corpus = open_corpus(tmp_path)
+    assert [d.name for d in corpus.documents()] == ["b.jsonl, line 1"]
+    assert [p.reason for p in corpus.problems] == ["may not be read by you"]
+
+
+def test_a_given_test_of_which_a_part_was_learned_is_told():
+    books = ["a line of text\n" * 2_000, "another line\n" * 2_000]
+    found = survey(open_corpus(books), near=False)
+    learned = split_documents(found).learned(found.hashes)
+    test = survey(open_corpus([books[1], "unknown " * 500]), near=False)
+    record = seen_before(test, learned)
+    assert record.sentence.startswith("1 of 2 documents of the given test were learned from")
+    assert record.grade == "poor"
 
 
 def test_what_may_not_be_read_is_said(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fathom.core.budget import Budget
 from fathom.core.errors import DataError
 from fathom.data.corpus import survey as surveying
+from fathom.data.corpus.learned import Learned
 from fathom.data.corpus.reading import open_corpus
 from fathom.data.corpus.sketch import NEAR, RUN, Sketcher, near_pairs
 from fathom.data.corpus.splits import MOST_WINDOW, UNUSED
@@ -52,6 +53,10 @@ def survey_of(sizes, hashes=None, called="The corpus") -> Survey:
     )
 
 
+def learned_whole(hashes):
+    return Learned.of(hashes.astype(np.uint64), np.zeros((len(hashes), 2), dtype=np.int64))
+
+
 def parts_of(splits):
     return np.array(PARTS, dtype=object)[splits.part]
 
@@ -72,16 +77,16 @@ def test_what_is_known_is_never_held_out_nor_what_is_alike(seed):
     sizes = np.full(300, 1_000)
     hashes = np.arange(300)
     hashes[200:250] = hashes[:50]  # copies
-    known = np.arange(0, 150, dtype=np.uint64)
+    known = learned_whole(np.arange(0, 150))
     splits = split_documents(survey_of(sizes, hashes), seed, known=known)
     held = parts_of(splits) != "train"
     assert held.sum() > 5
-    assert not np.isin(hashes[held], known).any()
+    assert not np.isin(hashes[held], known.hashes).any()
     assert "has learned from" in splits.how
 
 
 def test_nothing_left_to_test_on_is_told():
-    sizes, known = np.full(60, 1_000), np.arange(60, dtype=np.uint64)
+    sizes, known = np.full(60, 1_000), learned_whole(np.arange(60))
     with pytest.raises(DataError, match="Add other text"):
         split_documents(survey_of(sizes), known=known)
 
@@ -434,31 +439,68 @@ def test_beside_a_given_test_the_middle_is_held_out_and_the_end_trains():
     assert splits.thinned(40_000, 0).bytes["train"] == pytest.approx(40_000, rel=0.01)
 
 
-def test_what_was_learned_but_for_its_middle_is_held_out_there_or_not_at_all():
-    books = ["\n".join(story(100 * k + i, 300) for i in range(30)) for k in range(3)]
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(8_000, 60_000), min_size=2, max_size=5),
+    kept=st.lists(st.booleans(), min_size=5, max_size=5),
+    more=st.integers(0, 2),
+    given_before=st.booleans(),
+    given_now=st.booleans(),
+)
+def test_what_was_learned_is_never_held_out_when_it_is_gone_on_with(
+    sizes, kept, more, given_before, given_now
+):
+    """Books are cut by position; the next corpus has some of them, and others, in other shares."""
     test = survey(open_corpus([story(999, 600)]))
-    before = survey(open_corpus(books[:2]))
-    learned = split_documents(before, given_test=test).learned(before.hashes)
-    assert len(learned) == 2
-    found = survey(open_corpus(books))
-    again = split_documents(found, given_test=test, known=learned)
-    first = split_documents(before, given_test=test)
-    for i in (0, 1):  # where they were held out before, within a word of the corpus's new size
-        assert again.cuts[i][-1].part == PARTS.index("train")
-        assert abs(again.cuts[i][0].at - first.cuts[i][0].at) < 0.2 * found.sizes[i]
-    assert again.cuts[2][-1].part == PARTS.index("calibration")  # of a new book the end
-    without = split_documents(found, known=learned)
-    assert set(without.cuts) == {2}
-    assert "that were learned from before train whole" in without.how
+    books = [(story(i, size // 4) * 2)[:size] + "\n" for i, size in enumerate(sizes)]
+    before = survey(open_corpus(books))
+    try:
+        splits = split_documents(before, given_test=test if given_before else None)
+    except DataError:
+        return
+    trained = "\0".join(written(open_corpus(books), splits)["train"].values())
+    again = [book for book, here in zip(books, kept, strict=False) if here]
+    again += [story(500 + i, 9_000) for i in range(more)]
+    corpus = open_corpus(again or books)
+    learned = splits.learned(before.hashes)
+    try:
+        following = split_documents(
+            survey(corpus), given_test=test if given_now else None, known=learned
+        )
+    except DataError:
+        return
+    found = written(corpus, following)
+    for name in ("validation", "calibration", "test"):
+        for held in found[name].values():
+            assert held[: len(held) // 2] not in trained
+            assert held[len(held) // 2 :] not in trained
+
+
+def test_a_book_can_be_gone_on_with():
+    for given_test in (None, survey(open_corpus([story(999, 600)]))):
+        corpus = open_corpus(["\n".join(story(i, 300) for i in range(60))])
+        found = survey(corpus)
+        first = split_documents(found, given_test=given_test)
+        second = split_documents(found, given_test=given_test, known=first.learned(found.hashes))
+        for name, size in first.bytes.items():
+            assert second.bytes[name] == size or second.bytes[name] > 0.7 * size
+
+
+def test_what_was_learned_whole_trains_whole():
+    whole = survey_of(np.full(300, 1_000))
+    learned = split_documents(whole).learned(whole.hashes)
+    few = survey_of([1_000, 60_000], [learned.hashes[0], 7_777])
+    splits = split_documents(few, known=learned)
+    assert set(splits.cuts) == {1}
+    assert "that were learned from before train whole" in splits.how
     with pytest.raises(DataError, match="nothing is left to measure"):
-        split_documents(before, known=learned)
+        split_documents(survey_of([60_000], [learned.hashes[0]]), known=learned)
 
 
 def test_what_is_cut_at_its_end_is_never_drawn_whole():
     found = survey_of([3_000] * 200 + [10_000_000])
     learned = split_documents(found).learned(found.hashes)
-    assert found.hashes[200] not in learned
-    held = set(range(200)) - set(learned.tolist())
+    held = set(range(200)) - set(learned.hashes.tolist())
     for seed in range(5):
         larger = survey_of([3_000] * 200 + [10_000_000] + [9_000_000] * 30)
         again = split_documents(larger, seed, known=learned)
@@ -470,4 +512,5 @@ def test_a_piece_of_a_document_is_all_that_is_used_of_it():
     kept = split_documents(survey_of(np.full(300, 1_000))).thinned(500, 0)
     (piece,) = kept.cuts
     assert kept.cuts[piece][-1].part == UNUSED
-    assert piece in kept.learned(np.arange(300, dtype=np.uint64))
+    learned = kept.learned(np.arange(300, dtype=np.uint64))
+    assert learned.kept[learned.find(np.array([piece], dtype=np.uint64))].tolist() == [[0, 0]]

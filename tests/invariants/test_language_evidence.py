@@ -11,7 +11,7 @@ import torch
 
 from fathom.baselines.language import Compressed
 from fathom.core.budget import Budget
-from fathom.core.language import Documents, first_of
+from fathom.core.language import Documents, drawn, first_of
 from fathom.core.quantities import prefixed
 from fathom.core.record import Record
 from fathom.evidence.flops import count_flops
@@ -22,6 +22,7 @@ from fathom.evidence.language import (
     calibration,
     heads,
     rare_words,
+    runs,
 )
 from fathom.evidence.language.estimates import BITS, over_units, share_over_units
 from fathom.evidence.language.judging import judged, places_within
@@ -105,6 +106,29 @@ def test_where_all_test_text_is_known_nothing_is_said_of_new_text() -> None:
     records = measured(subject_of(uniform, texts), "overlap")
     assert records["data.overlap"].value > 0.95
     assert records["data.overlap.bits_per_byte"].status == "not_applicable"
+
+
+def test_known_text_is_found_wherever_it_stands_in_training(monkeypatch) -> None:
+    monkeypatch.setattr(runs, "MOST_TOKENS", 1_000)
+    known = prose(25, seed=1, length=40)
+    texts = {"train": (*prose(60, seed=3), *known), "test": (*known, *prose(5, seed=4))}
+    found = measured(subject_of(uniform, texts), "overlap")["data.overlap"]
+    whole = sum(len(text) + 1 for text in texts["test"])
+    assert found.value == pytest.approx(sum(map(len, known)) / whole, abs=0.03)
+
+
+def test_training_documents_are_drawn_where_not_all_are_read() -> None:
+    documents = documents_of([str(i % 10) * 50 for i in range(100)], BYTES)
+    some = drawn(documents, 1_000, np.random.default_rng(0))
+    assert 1_000 <= some.predicted < 1_060
+    assert len(set(some.names)) == len(some)
+    assert max(int(name.split()[1]) for name in some.names) > 60
+    assert drawn(documents, 10**6, np.random.default_rng(0)) is documents
+    subject = subject_of(uniform, {"train": tuple(prose(100, seed=3)), "test": tuple(prose(9, 4))})
+    subject.samples = {"train": 5_000}
+    read = subject.documents("train")
+    assert read.predicted == 5_000
+    assert list(read.names) != [f"text {i}" for i in range(len(read))]
 
 
 # ---- bits for a byte, perplexity, accuracy ----

@@ -67,6 +67,7 @@ def sample(  # noqa: PLR0917, an argument for each option
     bundle = load_language_bundle(find_language_bundle(run), device=choose_device(device))
     live = stream if stream is not None else sys.stdout.isatty()
     if live and len(begun) == 1 and not as_json:
+        bundle.sampler.begun(begun[0])  # a prompt that is no text is refused before it is shown
         click.echo(begun[0], nl=False)
         for piece in bundle.sampler.stream(begun[0], how):
             click.echo(piece, nl=False)

@@ -78,6 +78,15 @@ class LanguageModel(Protocol):
         """
 
 
+def drawn(documents: Documents, tokens: int, generator: np.random.Generator) -> Documents:
+    """Documents at random that make up so many tokens, or a few more; all where there are less."""
+    if documents.predicted <= tokens:
+        return documents
+    order = generator.permutation(len(documents))
+    sums = np.cumsum(np.diff(documents.starts)[order])
+    return documents.take(order[: 1 + int(np.searchsorted(sums, tokens))])
+
+
 def first_of(documents: Documents, tokens: int, lengths: Array) -> Documents:
     """The first documents, up to so many tokens; the last of them is cut where it does not fit.
 

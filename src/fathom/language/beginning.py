@@ -48,7 +48,7 @@ def begin_from(source: str | None) -> Beginning | None:
         tokenizer=model.tokenizer,
         tensors=own_weights(model.network),
         vocabulary=model.network.vocabulary,
-        seen=loaded.seen,
+        learned=loaded.learned,
     )
 
 

@@ -80,7 +80,7 @@ def ship(outcome: Outcome, progress: Progress) -> Shipped:
         outcome.job.folder / folders.BUNDLE,
         model=model,
         baseline=outcome.rivals.ngrams,
-        seen=prepared.seen,
+        learned=prepared.learned,
         default=default,
         validation_scores=scores,
         provenance=_provenance(plan),

@@ -43,7 +43,8 @@ class KneserNey:
     (order, 4) are what is taken from counts of 0, 1, 2 and more. `end` is the token that ends a
     text, before which no context reaches. `counted` is how many training tokens were counted;
     handed to `fit` as its limit, with the same order, it gives the same model. `notes` are
-    sentences about the fit that a reader should know.
+    sentences about the fit that a reader should know. `settled` is False where more time could have
+    made a better model.
     """
 
     name = "kneser_ney"
@@ -57,9 +58,10 @@ class KneserNey:
         end: int,
         counted: int,
         notes: tuple[str, ...] = (),
+        settled: bool = True,
     ) -> None:
         self.unigrams, self.levels, self.discounts = unigrams, list(levels), discounts
-        self.end, self.counted, self.notes = end, counted, notes
+        self.end, self.counted, self.notes, self.settled = end, counted, notes, settled
         self._single = _single(unigrams, discounts[0])  # probabilities (V,) float64
         self._rest = [level.rest(d) for level, d in zip(self.levels, discounts[1:], strict=True)]
 
@@ -225,7 +227,7 @@ class KneserNey:
         for order, level in enumerate(self.levels, 2):
             arrays |= {f"{name}.{order}": getattr(level, name) for name in FIELDS}
         config = {"order": self.order, "end": self.end, "counted": self.counted}
-        return arrays, {**config, "notes": list(self.notes)}
+        return arrays, {**config, "notes": list(self.notes), "settled": self.settled}
 
     @classmethod
     def from_state(cls, arrays: dict[str, Array], config: dict[str, Any]) -> Self:
@@ -235,7 +237,7 @@ class KneserNey:
         """
         try:
             order, end, counted = (int(config[name]) for name in ("order", "end", "counted"))
-            notes = tuple(map(str, config["notes"]))
+            notes, settled = tuple(map(str, config["notes"])), bool(config["settled"])
             unigrams, discounts = arrays["unigrams"], arrays["discounts"]
             levels = [
                 Level(*(arrays[f"{name}.{k}"] for name in FIELDS)) for k in range(2, order + 1)
@@ -247,7 +249,15 @@ class KneserNey:
         for level in levels:
             level.check(contexts, len(unigrams))
             contexts = len(level)
-        return cls(unigrams, levels, discounts, end=end, counted=counted, notes=notes)
+        return cls(
+            unigrams,
+            levels,
+            discounts,
+            end=end,
+            counted=counted,
+            notes=notes,
+            settled=settled,
+        )
 
 
 def _check(order: int, limit: int | None) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from fathom.core.language import Documents
-from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.record import Record
+from fathom.data.corpus.learned import Learned
 from fathom.data.corpus.splits import CorpusSplits
 from fathom.data.corpus.survey import METHOD, Survey
 from fathom.data.corpus.tokenizing import Tokenizer, TokenizerKind
@@ -102,7 +100,7 @@ def _straddlers(parted: CorpusSplits) -> Record:
     )
 
 
-def seen_before(given: Survey | None, known: Array | None) -> Record:
+def seen_before(given: Survey | None, known: Learned | None) -> Record:
     """`data.seen`: whether a network that is gone on with has learned from the test before."""
     if known is None:
         return Record(
@@ -116,7 +114,7 @@ def seen_before(given: Survey | None, known: Array | None) -> Record:
             value="not known",
             grade="fair",
         )
-    count = 0 if given is None else int(np.isin(given.hashes, known).sum())
+    count = 0 if given is None else int((known.find(given.hashes) >= 0).sum())
     total = 0 if given is None else given.documents
     return Record(
         "data.seen",
@@ -125,8 +123,8 @@ def seen_before(given: Survey | None, known: Array | None) -> Record:
             "No document that the network gone on with has learned from is held out; parts of one "
             "that stand in another are not looked for."
             if given is None
-            else f"{count:,} of {total:,} documents of the given test were learned from by the "
-            "network that is gone on with."
+            else f"{count:,} of {total:,} documents of the given test were learned from, "
+            "whole or in part, by the network that is gone on with."
         ),
         value=float(count),
         n=total or None,

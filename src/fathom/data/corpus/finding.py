@@ -28,6 +28,7 @@ LEFT_OUT = {
 }
 MADE_BY_TOOLS = ("__pycache__", "__MACOSX", ".git")  # which nobody needs to be told of
 HIDDEN = "is hidden"
+NOT_ALLOWED = "may not be read by you"
 _TESTS = re.compile(r"/(tests?|idle_test)/")
 
 Files = list[tuple[Path, str]]
@@ -144,7 +145,7 @@ def _walk(folder: Path, root: Path, skipped: Skipped) -> Iterator[Path]:
             try:
                 yield from _walk(path, root, skipped)
             except PermissionError:
-                skipped.add(_below(path, root), "may not be read by you")
+                skipped.add(_below(path, root), NOT_ALLOWED)
         elif entry.is_file():
             yield path
         elif entry.is_symlink():

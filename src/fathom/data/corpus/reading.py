@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from fathom.core.errors import DataError
 from fathom.core.progress import Progress, Silent
@@ -24,6 +25,8 @@ _FILE_NAME = re.compile(r"\S+\.[A-Za-z][A-Za-z0-9]{0,7}")
 MOST_PATH = 4_096  # characters
 EMPTY = "is empty"
 ZEROS = "is no text: it holds signs of value zero"
+NO_FIELD = "is JSON of which no field is known to be the text"
+T = TypeVar("T")
 
 
 def open_corpus(
@@ -69,7 +72,7 @@ def _of_path(source: str, text_field: str | None, progress: Progress) -> Corpus:
     return _of_files(files, Path(source).expanduser(), skipped, text_field, progress, source=source)
 
 
-def _guarded(source: str, find: Callable[[], finding.Files]) -> finding.Files:
+def _guarded(source: str, find: Callable[[], T]) -> T:
     try:
         return find()
     except PermissionError as error:
@@ -91,7 +94,7 @@ def _of_files(
 ) -> Corpus:
     """The corpus of some files, which are all that was found at `whole`, given as `source`."""
     encodings = Encodings(progress)
-    usable, field = _with_field(files, whole, skipped, text_field)
+    usable, field = _guarded(str(whole), lambda: _with_field(files, whole, skipped, text_field))
 
     def reading(found: Skipped) -> Iterator[Document]:
         for path, called in usable:
@@ -126,10 +129,11 @@ def _with_field(
         try:
             if json_lines.recognises(path):
                 field = field or json_lines.find_field(path, text_field)
-        except DataError:
+        except (DataError, PermissionError) as error:
             if not whole.is_dir() or len(files) == 1:
                 raise
-            skipped.add(called, "is JSON of which no field is known to be the text")
+            unread = isinstance(error, PermissionError)
+            skipped.add(called, finding.NOT_ALLOWED if unread else NO_FIELD)
         else:
             usable.append((path, called))
     return usable, field

@@ -12,12 +12,11 @@ import numpy as np
 from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.randomness import numpy_generator
+from fathom.data.corpus.learned import Learned
 from fathom.data.raw import Problem
 
 PARTS = ("train", "validation", "calibration", "test")
 TRAIN, UNUSED = 0, -1
-UNMARKED, MIDDLE, END = np.array([0, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
-"""What hashes of documents are marked with that were learned but for their middle, or their end."""
 MOST_WINDOW = 8_192  # bytes behind a cut in which the end of a paragraph or line is looked for
 
 
@@ -110,21 +109,23 @@ class CorpusSplits:
             found["test"] = len(self.given)
         return found
 
-    def learned(self, hashes: Array) -> Array:
-        """Hashes (k,) uint64, of all (D,), of documents that something is learned or chosen from.
+    def learned(self, hashes: Array) -> Learned:
+        """The documents, of all with these hashes (D,), that something is learned or chosen from.
 
-        Those of documents learned but for stretches in their middle, or at their end, are marked.
+        Of those that are cut the held-out stretches, which lie side by side, are kept out, as far
+        as the cuts surely go: they are made at good places a little behind.
         """
-        whole = (self.part != UNUSED) & (self.part != PARTS.index("test"))
-        middle, end = np.zeros_like(whole), np.zeros_like(whole)
+        learned = (self.part != UNUSED) & (self.part != PARTS.index("test"))
+        kept = np.zeros((len(self), 2), dtype=np.int64)
         for i, own in self.cuts.items():
-            held = [cut.part not in {TRAIN, UNUSED} for cut in own]
-            whole[i] &= not any(held)
-            middle[i] = any(held) and TRAIN in {cut.part for cut in own[held.index(True) :]}
-            end[i] = any(held) and not middle[i]
-        marks = ((whole, UNMARKED), (middle, MIDDLE), (end, END))
-        found: Array = np.concatenate([hashes[which] ^ mark for which, mark in marks])
-        return found
+            size = int(self.sizes[i])
+            learned[i] = TRAIN in {self.part[i], *(cut.part for cut in own)}
+            held = [place for place, cut in enumerate(own) if cut.part not in {TRAIN, UNUSED}]
+            if held:
+                behind = [cut.at for cut in own[held[-1] + 1 :]]
+                kept[i] = own[held[0]].at + window_of(size, own), (behind or [size])[0]
+        kept[:, 1] = np.maximum(kept[:, 0], kept[:, 1])
+        return Learned.of(hashes[learned], kept[learned])
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -19,16 +19,8 @@ from fathom.core.prediction import Array
 from fathom.core.quantities import prefixed
 from fathom.core.randomness import numpy_generator
 from fathom.data.corpus.alike import Units, find_straddlers, find_units
-from fathom.data.corpus.splits import (
-    END,
-    MIDDLE,
-    PARTS,
-    UNMARKED,
-    CorpusSplits,
-    Cut,
-    Straddlers,
-    whole,
-)
+from fathom.data.corpus.learned import Learned, nothing_learned
+from fathom.data.corpus.splits import PARTS, CorpusSplits, Cut, Straddlers, whole
 from fathom.data.corpus.survey import Survey
 
 __all__ = ["PARTS", "CorpusSplits", "Cut", "Straddlers", "split_documents", "whole"]
@@ -45,6 +37,7 @@ FEW = 20  # documents below which shares cannot be made of whole ones
 LARGE = 2.0  # times the largest held-out part, above which a document is cut
 LEAST_BYTES = 10_000
 OVERFULL = 1.1  # times its share that a part may get by a whole document
+ROOM = 0.8  # of what was not learned: cuts are made a little further on than they are planned
 
 Targets = dict[str, int]
 Cuts = dict[int, tuple[Cut, ...]]
@@ -54,13 +47,12 @@ def split_documents(
     survey: Survey,
     seed: int = 0,
     given_test: Survey | None = None,
-    known: Array | None = None,
+    known: Learned | None = None,
 ) -> CorpusSplits:
     """The part of every document, or of its stretches. With `given_test` there is no test part.
 
-    Whole documents with one of the hashes `known` (k,) uint64, and what is alike to them, are not
-    held out: a network that is gone on with has learned from them. Raises DataError where there is
-    less text than it takes.
+    What is `known`, and what is alike to it, is not held out: a network that is gone on with has
+    learned from it. Raises DataError where there is less text than it takes.
     """
     if survey.bytes < LEAST_BYTES:
         raise DataError(
@@ -70,7 +62,7 @@ def split_documents(
     targets = _targets(survey.bytes, given=given_test is not None)
     units = find_units(survey)
     large = (units.counts == 1) & (units.sizes > LARGE * max(targets.values()))
-    parting = _Parting(targets, *_before(survey, units, known, given=given_test is not None))
+    parting = _parting(survey, units, targets, known, given=given_test is not None)
     if (~large).sum() < FEW:
         part, cuts, way = _by_position(survey, units, parting)
     else:
@@ -98,38 +90,37 @@ def _target(name: str, size: int) -> int:
 
 @dataclass(frozen=True)
 class _Parting:
-    """How units (U,) are parted: which train whole, which hold out their middle, not their end, and
-    of which nothing was learned before.
+    """How units (U,) are parted: `barred` ones train whole, of `unlearned` ones nothing is known.
+
+    `kept` (U, 2) are the bytes within which what is held out of a unit has to lie.
     """
 
     targets: Targets
+    given: bool
     barred: Array
-    middle: Array
     unlearned: Array
+    kept: Array
 
 
-def _before(
-    survey: Survey, units: Units, known: Array | None, *, given: bool
-) -> tuple[Array, Array, Array]:
-    """Which units are barred, which hold their middle out, and which are unlearned.
-
-    Of what was learned but for its middle, that can be held out once more, beside a given test; of
-    other text of a network that is gone on with only the end is sure not to have been learned.
-    Raises DataError where all are barred.
-    """
-    known = np.empty(0, dtype=np.uint64) if known is None else known
-    learned, but_middle, but_end = (
-        np.isin(np.arange(len(units.sizes)), units.of[np.isin(survey.hashes ^ mark, known)])
-        for mark in (UNMARKED, MIDDLE, END)
-    )
-    barred = learned if given else learned | but_middle
+def _parting(
+    survey: Survey, units: Units, targets: Targets, known: Learned | None, *, given: bool
+) -> _Parting:
+    """Raises DataError where a network that is gone on with has learned from all units."""
+    known = nothing_learned() if known is None else known
+    places = known.find(survey.hashes)
+    kept = np.stack([np.zeros_like(survey.sizes), survey.sizes], axis=1)
+    kept[places >= 0] = known.kept[places[places >= 0]]
+    learned = np.zeros(len(units.sizes), dtype=bool)
+    learned[units.of[places >= 0]] = True
+    own = kept[units.first]
+    # Where several are alike, what was learned of one stands elsewhere in the others.
+    barred = learned & ((units.different > 1) | (own[:, 0] >= own[:, 1]))
     if barred.all():
         raise DataError(
             f"The network that is gone on with has learned from every document of {survey.called}, "
             "or one alike: nothing is left to measure it on. Add other text."
         )
-    fresh = np.full(len(barred), not len(known))
-    return barred, (fresh | but_middle) & ~barred & given, ~(learned | but_middle | but_end)
+    return _Parting(targets, given, barred, ~learned, own)
 
 
 def _by_documents(
@@ -205,10 +196,10 @@ def _by_position(survey: Survey, units: Units, parting: _Parting) -> tuple[Array
         what = "the document was"
     else:
         what = f"{len(cuts):,} of the {len(sizes):,} documents, too few to keep whole, were"
-    middle = bool(parting.middle.any())
     held = [name for name in PARTS if name == "train" or name in parting.targets]
+    again = any(own[-1].part == PARTS.index("train") for own in cuts.values())
     way = f"{what} cut by position, at ends of paragraphs or lines: "
-    way += ", ".join([*held, "train again"] if middle else held)
+    way += ", ".join([*held, "train again"] if again else held)
     if alike.any():
         rest = "train whole" if kept_whole else "may straddle the parts"
         way += f"; {int(alike.sum()):,} that nearly equal others {rest}"
@@ -218,20 +209,19 @@ def _by_position(survey: Survey, units: Units, parting: _Parting) -> tuple[Array
 
 
 def _cuts(size: int, total: int, parting: _Parting, *, unit: int) -> tuple[Cut, ...]:
-    """Where the held-out stretches of a document begin, which has its share of each."""
+    """Where the held-out stretches of a document begin, which has its share of each.
+
+    They lie at its end, or in the middle beside a given test, and always in what was not learned.
+    """
+    start, end = map(int, parting.kept[unit])
+    middle = end < size or (parting.given and start == 0)
     names = [name for name in PARTS if name in parting.targets]
     spans = [parting.targets[name] * size // total for name in names]
-    first = size - sum(spans)
-    if not parting.middle[unit]:
-        codes = [PARTS.index(name) for name in names]
-        return tuple(map(Cut, _places(first, spans)[:-1], codes))
-    codes = [*(PARTS.index(name) for name in names), PARTS.index("train")]
-    return tuple(map(Cut, _places(first // 2, spans), codes))
-
-
-def _places(first: int, spans: list[int]) -> list[int]:
-    """Where stretches of these sizes begin, from `first` on, and where the last of them ends."""
-    return list(accumulate(spans, initial=first))
+    room = int(ROOM * (end - start)) if middle else end - start
+    spans = [span * min(room, sum(spans)) // max(1, sum(spans)) for span in spans]
+    first = (start + end - sum(spans)) // 2 if middle else end - sum(spans)
+    codes = [PARTS.index(name) for name in names] + [PARTS.index("train")] * middle
+    return tuple(map(Cut, list(accumulate(spans, initial=first)), codes))
 
 
 def _demand_all(survey: Survey, splits: CorpusSplits, targets: Targets, *, known: bool) -> None:

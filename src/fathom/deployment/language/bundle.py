@@ -1,7 +1,7 @@
 """LanguageBundle: the folder that is shipped. The network, the n-grams, and the tokenizer of both.
 
     bundle.json   tokenizer.json   trust.json
-    model.safetensors   baseline.safetensors   seen.safetensors
+    model.safetensors   baseline.safetensors   learned.safetensors
 
 Arrays and JSON, nothing that runs. What is read back is verified before it is believed.
 """
@@ -25,7 +25,7 @@ from fathom import __version__
 from fathom.baselines.language import KneserNey
 from fathom.core.errors import ArtefactError, PlanError
 from fathom.core.files import replacing, to_json, write_atomic
-from fathom.core.prediction import Array
+from fathom.data.corpus.learned import Learned
 from fathom.data.corpus.tokenizing import Tokenizer
 from fathom.deployment.bundle import check_device, find_bundle, read_tensors, weights_of, writes
 from fathom.deployment.manifest import (
@@ -54,8 +54,8 @@ from fathom.inference.sampler import Sampler
 from fathom.inference.trust import Trust
 from fathom.networks.language import LanguageNetwork, LanguageSpec, build
 
-TOKENIZER, SEEN = "tokenizer.json", "seen.safetensors"
-FILES = (TOKENIZER, TRUST, NETWORK, BASELINE, SEEN)
+TOKENIZER, LEARNED = "tokenizer.json", "learned.safetensors"
+FILES = (TOKENIZER, TRUST, NETWORK, BASELINE, LEARNED)
 
 
 class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ class LanguageManifest(Struct, frozen=True, forbid_unknown_fields=True):
 class LanguageBundle:
     """A bundle that was read and verified. `default` is the model that was better on validation.
 
-    `seen` (k,) uint64 are hashes of the documents that something was learned or chosen from.
+    `learned` are the documents that something was learned or chosen from.
     """
 
     folder: Path
@@ -91,7 +91,7 @@ class LanguageBundle:
     baseline: KneserNey
     default: ModelName
     manifest: LanguageManifest
-    seen: Array
+    learned: Learned
 
     @property
     def sampler(self) -> Sampler:
@@ -104,7 +104,7 @@ def write_language_bundle(
     *,
     model: LoadedLanguage,
     baseline: KneserNey,
-    seen: Array,
+    learned: Learned,
     default: ModelName,
     validation_scores: Mapping[ModelName, float],
     provenance: Mapping[str, Any],
@@ -119,7 +119,9 @@ def write_language_bundle(
         TOKENIZER: model.tokenizer.to_json().encode(),
         TRUST: to_json(model.trust),
         NETWORK: weights_of(own_weights(model.network)),
-        SEEN: bytes(safetensors.numpy.save({"hashes": np.sort(seen).view(np.int64)})),
+        LEARNED: bytes(
+            safetensors.numpy.save({"hashes": learned.hashes.view(np.int64), "kept": learned.kept})
+        ),
         BASELINE: bytes(
             safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         ),
@@ -194,8 +196,8 @@ def load_language_bundle(folder: str | Path, *, device: str = "cpu") -> Language
     baseline = _baseline(manifest.baseline, contents[BASELINE], folder / BASELINE)
     for answering in (predictor, baseline):
         _check_answer(answering, tokenizer, folder)
-    seen = _seen(contents[SEEN], folder / SEEN)
-    return LanguageBundle(folder, predictor, baseline, manifest.default, manifest, seen)
+    learned = _learned(contents[LEARNED], folder / LEARNED)
+    return LanguageBundle(folder, predictor, baseline, manifest.default, manifest, learned)
 
 
 def read_language_manifest(folder: Path) -> LanguageManifest:
@@ -237,19 +239,21 @@ def _tokenizer(content: bytes, path: Path) -> Tokenizer:
         raise ArtefactError(f"{path} is no tokenizer of Fathom's: {error}; {WAY_OUT}.") from None
 
 
-def _seen(content: bytes, path: Path) -> Array:
+def _learned(content: bytes, path: Path) -> Learned:
     try:
-        hashes: Array = safetensors.numpy.load(content)["hashes"]
-        if hashes.ndim != 1 or hashes.dtype != np.int64:
-            raise ValueError("hashes are whole numbers, one for each document")
-        return hashes.view(np.uint64)
+        found = safetensors.numpy.load(content)
+        hashes, kept = found["hashes"], found["kept"]
+        whole = hashes.dtype == kept.dtype == np.int64
+        if not whole or hashes.ndim != 1 or kept.shape != (len(hashes), 2):
+            raise ValueError("a hash and two places in bytes for each document")
+        return Learned.of(hashes.view(np.uint64), kept)
     except (SafetensorError, *UNFIT) as error:
         raise ArtefactError(f"{path} is not as Fathom writes it: {error}; {WAY_OUT}.") from None
 
 
 def _baseline(entry: BaselineEntry, content: bytes, path: Path) -> KneserNey:
     try:
-        arrays: dict[str, Array] = safetensors.numpy.load(content)
+        arrays: dict[str, np.ndarray[Any, Any]] = safetensors.numpy.load(content)
         return KneserNey.from_state(arrays, entry.config)
     except (SafetensorError, *UNFIT) as error:
         raise ArtefactError(

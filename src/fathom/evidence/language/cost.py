@@ -21,7 +21,8 @@ from fathom.evidence.measure import evidence
 from fathom.inference.sampler import Sampler, Sampling
 
 PROMPT, WRITTEN, REPEATS = 32, 32, 10  # tokens of a prompt, tokens written, and how often
-SIZE, PRODUCTS = 1_024, 20  # sides of the matrices whose product is timed, and how often
+# Sides of the matrices whose product is timed, and how often; on a card small ones time the calls.
+SIDES, PRODUCTS = {"cpu": 1_024, "cuda": 8_192}, 20
 SECONDS = 1.0  # spent on either at most
 PASSES = 3  # a step forwards and back takes about three times the operations of a way forwards
 NAMES = (
@@ -106,10 +107,16 @@ def _training_rate(subject: LanguageSubject) -> Record:
     )
 
 
+def side_on(device: str) -> int:
+    """The sides of the matrices that are multiplied on a device."""
+    return SIDES.get(torch.device(device).type, SIDES["cpu"])
+
+
 def products_per_second(device: str, kind: torch.dtype, seconds: float) -> Array:
     """Operations a second of products of large matrices, (r,), after one that is not kept."""
     generator = torch.Generator(device=device).manual_seed(0)
-    a, b = (torch.randn(SIZE, SIZE, device=device, generator=generator).to(kind) for _ in range(2))
+    side = side_on(device)
+    a, b = (torch.randn(side, side, device=device, generator=generator).to(kind) for _ in range(2))
     taken: list[float] = []
     while len(taken) < PRODUCTS + 1 and (len(taken) < 4 or sum(taken) < seconds):
         started = perf_counter()
@@ -117,7 +124,7 @@ def products_per_second(device: str, kind: torch.dtype, seconds: float) -> Array
         if product.device.type == "cuda":
             torch.cuda.synchronize(product.device)
         taken.append(perf_counter() - started)
-    rates: Array = 2 * SIZE**3 / np.array(taken[1:])
+    rates: Array = 2 * side**3 / np.array(taken[1:])
     return rates
 
 
@@ -128,7 +135,7 @@ def _utilisation(subject: LanguageSubject, each: float, seconds: float) -> Recor
         return skipped(id, "cost", "The speed of training was not measured.")
     model = subject.network.model
     kind = torch.bfloat16 if model.precision == "bfloat16" else torch.float32
-    rates = products_per_second(model.device, kind, seconds)
+    rates, side = products_per_second(model.device, kind, seconds), side_on(model.device)
     used = PASSES * each * float(rate)
     share, low, high = (used / float(np.quantile(rates, q)) for q in (0.5, 0.9, 0.1))
     return Record(
@@ -145,7 +152,7 @@ def _utilisation(subject: LanguageSubject, each: float, seconds: float) -> Recor
         n=len(rates),
         method=(
             f"{PASSES} times the operations of a token forwards, times tokens a second, over the "
-            f"median rate of products of {SIZE:,} by {SIZE:,} numbers, measured now with "
+            f"median rate of products of {side:,} by {side:,} numbers, measured now with "
             f"{wording.plural(torch.get_num_threads(), 'thread')}; the interval is by p90 and p10 "
             "of that rate"
         ),

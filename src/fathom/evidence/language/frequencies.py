@@ -9,7 +9,9 @@ import numpy as np
 from fathom.core.language import Documents
 from fathom.core.prediction import Array
 
-MOST_COUNTED = 20_000_000  # tokens of the training text: shares are exact long before
+MOST_COUNTED = (
+    20_000_000  # tokens, spread evenly over the training text: shares are exact long before
+)
 ADDED = 0.5  # to every count, so that no token is impossible
 
 
@@ -19,7 +21,8 @@ class TokenFrequencies:
     name = "frequencies"
 
     def __init__(self, train: Documents, vocabulary: int) -> None:
-        counted = np.asarray(train.tokens[1 : 1 + MOST_COUNTED]).astype(np.int64)
+        every = -(-train.predicted // MOST_COUNTED)
+        counted = np.asarray(train.tokens[1::every]).astype(np.int64)
         counts = np.bincount(counted, minlength=vocabulary) + ADDED
         self.log_probs = np.log(counts / counts.sum()).astype(np.float32)  # (V,)
 

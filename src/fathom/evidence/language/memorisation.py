@@ -38,8 +38,8 @@ IDS = tuple(f"memorisation.{name}" for name in ("extracted", "repeated", "held_o
 
 def _seconds(subject: LanguageSubject) -> float:
     reading = FEWEST * 6 * SIZES[0] * subject.token_seconds(NETWORK)
-    known = min(subject.splits["train"].predicted, MOST_TOKENS)
-    return 0.2 + reading + SECONDS_PER_TOKEN * known
+    train = subject.splits["train"].predicted
+    return 0.2 + reading + SECONDS_PER_TOKEN * (train + min(train, MOST_TOKENS))
 
 
 @evidence("memorisation", "memorisation", IDS, _seconds)
@@ -56,7 +56,7 @@ def measure(subject: LanguageSubject, budget: Budget) -> list[Record]:
     runs = Runs.of(subject.splits["train"], 2 * size, subject.network.model.tokenizer.end)
     train = _continued(subject, _places(subject, subject.splits["train"], size, count), size)
     unseen = _places(subject, subject.documents("test"), size, count)
-    new = np.array([not runs.known(row)[0] for row in unseen], dtype=bool)
+    new = ~_known(subject, unseen, size)
     held_out = _continued(subject, unseen[new], size)
     again = _repeated(subject, runs, size, count)
     if not len(held_out.matched):
@@ -110,6 +110,15 @@ def _places(subject: LanguageSubject, documents: Documents, size: int, count: in
     generator = subject.generator("memorisation", documents.predicted)
     begins = places_within(documents, 2 * size, count, generator)
     return cut(documents.tokens, begins, 2 * size)
+
+
+def _known(subject: LanguageSubject, rows: Array, size: int) -> Array:
+    """Which of stretches (n, 2 size) stand in the training text, (n,) Boolean."""
+    end = subject.network.model.tokenizer.end
+    found = np.zeros(len(rows), dtype=bool)
+    for runs in Runs.blocks(subject.splits["train"], 2 * size, end):
+        found |= np.array([runs.known(row)[0] for row in rows], dtype=bool)
+    return found
 
 
 def _repeated(subject: LanguageSubject, runs: Runs, size: int, count: int) -> Tried | None:

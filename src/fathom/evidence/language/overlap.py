@@ -45,8 +45,9 @@ def _known(subject: LanguageSubject) -> Array:
     """Which predicted tokens of the test are in runs that training holds too, (N - 1,) Boolean."""
     documents = subject.documents("test")
     length, end = run_of_letters(documents), subject.network.model.tokenizer.end
-    runs = Runs.of(subject.splits["train"], length, end)
-    starts = np.flatnonzero(runs.known(np.asarray(documents.tokens[1:])))
+    tokens = np.asarray(documents.tokens[1:])
+    blocks = Runs.blocks(subject.splits["train"], length, end)
+    starts = np.flatnonzero(np.any([runs.known(tokens) for runs in blocks], axis=0))
     change = np.zeros(documents.predicted + 1, dtype=np.int64)
     np.add.at(change, starts, 1)
     np.add.at(change, np.minimum(starts + length, documents.predicted), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -10,7 +11,7 @@ import numpy as np
 from fathom.core.language import Documents
 from fathom.core.prediction import Array
 
-MOST_TOKENS = 10_000_000  # of the text: each takes 16 bytes of memory
+MOST_TOKENS = 10_000_000  # at once: each takes 16 bytes of memory
 SECONDS_PER_TOKEN = 2e-7
 # An odd base, and codes scattered by another odd number (the golden ratio's), modulo 2^64.
 BASE, SCATTER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
@@ -62,13 +63,24 @@ class Runs:
     @classmethod
     def of(cls, documents: Documents, length: int, end: int, most: int = MOST_TOKENS) -> Runs:
         """The runs within the first documents, none with the END of one in it."""
-        tokens = np.asarray(documents.tokens[: most + 1])
+        return cls._of(documents.tokens[: most + 1], length, end, len(documents.tokens))
+
+    @classmethod
+    def _of(cls, stream: Array, length: int, end: int, total: int) -> Runs:
+        tokens = np.asarray(stream)
         found = fingerprints(tokens, length)
         ended = np.concatenate([[0], np.cumsum(tokens == end)])
         inside = np.flatnonzero(ended[length:] == ended[: len(ended) - length])
         order = inside[np.argsort(found[inside], kind="stable")]
-        whole = len(tokens) == len(documents.tokens)
-        return cls(length, tokens, order, found[order], whole)
+        return cls(length, tokens, order, found[order], len(tokens) == total)
+
+    @classmethod
+    def blocks(cls, documents: Documents, length: int, end: int) -> Iterator[Runs]:
+        """The runs of all of the text, a stretch of it after another, which memory has room for."""
+        total = len(documents.tokens)
+        for start in range(0, total, MOST_TOKENS):
+            stop = start + MOST_TOKENS + length - 1  # runs that begin here may end there
+            yield cls._of(documents.tokens[start:stop], length, end, total)
 
     def known(self, tokens: Array) -> Array:
         """Which of the runs of other tokens (n,) stand in the text, (n - length + 1,) Boolean."""

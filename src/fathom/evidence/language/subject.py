@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fathom.core.budget import Budget
-from fathom.core.language import Documents, LanguageModel, first_of
+from fathom.core.language import Documents, LanguageModel, drawn, first_of
 from fathom.core.prediction import Array
 from fathom.core.randomness import numpy_generator
 from fathom.evidence.intervals import Estimate
@@ -117,11 +117,14 @@ class LanguageSubject:
     def documents(self, split: str) -> Documents:
         """The documents of a split that all evidence reads: the first ones, up to its limit.
 
-        The order of documents within a split was drawn when it was made. The last one is cut where
-        it does not fit.
+        The order of held-out documents was drawn when they were split; those of training, in the
+        order of the corpus, are drawn here. The last one is cut where it does not fit.
         """
         if split not in self._documents:
-            self._documents[split] = first_of(self.splits[split], self.size(split), self.lengths)
+            documents = self.splits[split]
+            if split == "train":
+                documents = drawn(documents, self.size(split), self.generator("documents"))
+            self._documents[split] = first_of(documents, self.size(split), self.lengths)
         if split == "test" and self.reader not in self._readings:
             self._readings.add(self.reader)
             self.on_test_access(self.reader)

@@ -16,7 +16,7 @@ def softcapped(logits: Tensor, cap: float) -> Tensor:
     """Logits as cap · tanh(logits / cap), float32, of the same shape; a cap of 0 is none."""
     if not cap:
         return logits.float()
-    capped: Tensor = _Softcap.apply(logits, cap)
+    capped: Tensor = _Softcap.apply(logits, cap)  # type: ignore[no-untyped-call]
     return capped
 
 

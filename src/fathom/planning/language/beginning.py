@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fathom.core.prediction import Array
+from fathom.data.corpus.learned import Learned
 from fathom.data.corpus.tokenizing import Tokenizer
 from fathom.networks.language import LanguageSpec
 
@@ -18,8 +18,8 @@ class Beginning:
 
     It says the chances of `vocabulary` tokens, at least as many as the tokenizer has. `source` is
     a folder, `digest` the SHA-256 of the weights, `licence` what they may be used
-    under, as far as it is known. `seen` (k,) uint64 are hashes of the documents that it has learned
-    from, None where nobody knows.
+    under, as far as it is known. `learned` are the documents that it has learned from, None where
+    nobody knows.
     """
 
     source: str
@@ -29,4 +29,4 @@ class Beginning:
     tokenizer: Tokenizer
     tensors: Mapping[str, Tensor]
     vocabulary: int
-    seen: Array | None = None
+    learned: Learned | None = None

@@ -14,13 +14,13 @@ from fathom.core.budget import Budget
 from fathom.core.errors import ArtefactError, DataError, PlanError
 from fathom.core.files import write_atomic
 from fathom.core.language import Documents
-from fathom.core.prediction import Array
 from fathom.core.progress import Progress
 from fathom.core.randomness import numpy_generator
 from fathom.core.record import Record
 from fathom.data.corpus.documents import Corpus
 from fathom.data.corpus.encode import encode_corpus
 from fathom.data.corpus.facts import facts, seen_before
+from fathom.data.corpus.learned import Learned
 from fathom.data.corpus.reading import Source, open_corpus
 from fathom.data.corpus.splitting import CorpusSplits, split_documents
 from fathom.data.corpus.survey import Survey, survey
@@ -70,11 +70,11 @@ class Prepared:
         return known if self.beginning is None else max(known, self.beginning.vocabulary)
 
     @property
-    def seen(self) -> Array:
-        """Hashes of the documents that something is learned or chosen from, also by a beginning."""
-        hashes = self.parted.learned(self.survey.hashes)
-        before = None if self.beginning is None else self.beginning.seen
-        return np.unique(hashes if before is None else np.concatenate([hashes, before]))
+    def learned(self) -> Learned:
+        """The documents that something is learned or chosen from, also by a beginning."""
+        own = self.parted.learned(self.survey.hashes)
+        before = None if self.beginning is None else self.beginning.learned
+        return own if before is None else before.joined(own)
 
     def texts(self, split: str, most_bytes: int) -> list[bytes]:
         """The first documents of a split as they were written, at most so many bytes of them.
@@ -112,7 +112,7 @@ def prepare_corpus(
         else open_corpus(source_of(request.test), text_field=field, progress=progress)
     )
     given = None if test is None else survey(test, near=surveyed.near, progress=progress)
-    known = None if beginning is None else beginning.seen
+    known = None if beginning is None else beginning.learned
     parted = split_documents(surveyed, request.seed, given, known)
     most = _most_bytes(request, budget)
     parted = parted if most is None else parted.thinned(most, request.seed)

@@ -45,6 +45,7 @@ def fit_ngrams(
         share = None if budget is None else budget.share(NGRAM_SHARE * budget.seconds)
         choice = best_order(train, validation, vocabulary=size, budget=share, progress=progress)
         model, why = choice.model, _why(choice)
+        model.settled = choice.settled
     progress.advance(1, 1, f"n-grams of order {model.order}")
     return Rivals(model, why)
 
